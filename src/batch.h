@@ -1,0 +1,61 @@
+/*
+ * A batch: one arena that packets are read into one after the other, and their descriptors.
+ *
+ *   arena:  headroom | packet | headroom | packet | headroom | (room for the largest packet)
+ *
+ * A device asks for room, reads a whole packet into it and commits the length; no read can be cut
+ * short. When the largest packet would no longer fit the batch is full. A packet that a script
+ * makes longer moves to a slot of its own (tf_batch_grow), which the batch keeps for the next time.
+ * Everything here runs on the loop thread.
+ */
+#ifndef TF_BATCH_H
+#define TF_BATCH_H
+
+#include <stddef.h>
+
+#include "packet.h"
+
+/* cdef: begin */
+struct tf_batch {
+	struct tf_packet *packets; /* count of them are in use */
+	uint32_t count;            /* packets in the batch, at most budget */
+	uint32_t cursor;           /* the packet that the script is at; count when it is done */
+	uint32_t budget;           /* how many fit, fixed at creation */
+	uint8_t from;              /* side that all of them were read from */
+	uint8_t link;              /* TF_LINK_… of that side */
+	uint8_t *arena;            /* all packets lie here until they grow */
+	size_t arena_size;         /* bytes */
+	size_t used;               /* bytes of the arena that packets occupy */
+	uint8_t **slots;           /* budget pointers: one full-size slot a grown packet, kept */
+	uint32_t slots_used;       /* slots that this batch's packets have taken */
+};
+/* cdef: end */
+
+/* A batch for up to budget (1 to 4096) packets. 0, or UV_ENOMEM. */
+int tf_batch_create(struct tf_batch **out, uint32_t budget);
+
+/* Frees it and every slot; NULL is fine. */
+void tf_batch_destroy(struct tf_batch *batch);
+
+/* Forgets all packets and starts anew for packets of this side and link type. */
+void tf_batch_reset(struct tf_batch *batch, uint8_t from, uint8_t link);
+
+/* Where the next packet goes: TF_PACKET_MAX bytes, TF_HEADROOM free before. NULL when full. */
+uint8_t *tf_batch_room(struct tf_batch *batch);
+
+/*
+ * Takes the len (1 to TF_PACKET_MAX) bytes just read at tf_batch_room() as a packet, and returns
+ * its descriptor: data, len, room, from, link set, all else zero. Number, time and parse are the
+ * pipeline's.
+ */
+struct tf_packet *tf_batch_commit(struct tf_batch *batch, uint32_t len);
+
+/*
+ * Moves a packet of this batch to a slot with room for TF_PACKET_MAX bytes; its bytes and its
+ * offsets stay. 0, or UV_ENOMEM and the packet is as it was.
+ */
+/* cdef: begin */
+TF_EXPORT int tf_batch_grow(struct tf_batch *batch, struct tf_packet *packet);
+/* cdef: end */
+
+#endif

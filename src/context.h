@@ -1,0 +1,40 @@
+/*
+ * What C and the Lua library share while a script runs; one a Lua state. The library gets a pointer
+ * to it (lua/tunfilter/core.lua), scripts never do.
+ */
+#ifndef TF_CONTEXT_H
+#define TF_CONTEXT_H
+
+#include "batch.h"
+#include "packet.h"
+
+/* cdef: begin */
+struct tf_context {
+	struct tf_packet *packet; /* the one that a callback sees now; NULL outside callbacks */
+	double number;		  /* its number; 0 outside callbacks */
+	struct tf_batch *batch;	  /* the batch that is being dispatched, or NULL */
+	double now;		  /* seconds, monotonic, at this entry into Lua */
+	double due;		  /* seconds, monotonic: when the next timer wants to run; 1e300 never */
+	uint32_t callback;	  /* index of the running callback, from 1; 0 outside */
+};
+
+/* tf_context_send */
+enum { TF_SEND_OK = 0, TF_SEND_FULL = -1, TF_SEND_INVALID = -2, TF_SEND_NOMEM = -3 };
+
+/*
+ * Queues a copy of a packet for a side; written in order with the batch's own packets: before the
+ * one that the script is at. TF_SEND_…; FULL: bounded at 4,096 packets or 16 MiB a turn.
+ */
+TF_EXPORT int tf_context_send(struct tf_context *context, uint32_t side, const uint8_t *bytes,
+			      uint32_t len);
+
+/* Whether expression number i (from 0, as registered) selects the packet as it now is: 1 or 0. */
+TF_EXPORT int tf_context_match(struct tf_context *context, uint32_t expression,
+			       const struct tf_packet *packet);
+
+/* Why a side would not take these bytes, or NULL: for messages. */
+TF_EXPORT const char *tf_context_refuses(struct tf_context *context, uint32_t side,
+					 const uint8_t *bytes, uint32_t len);
+/* cdef: end */
+
+#endif

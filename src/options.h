@@ -1,0 +1,52 @@
+/* The command line: what a person asked for. */
+#ifndef TF_OPTIONS_H
+#define TF_OPTIONS_H
+
+#include "device.h"
+#include "error.h"
+
+enum tf_command {
+	TF_COMMAND_RUN,
+	TF_COMMAND_LAB,
+	TF_COMMAND_ENTER,
+	TF_COMMAND_CHECK,
+	TF_COMMAND_DOCTOR,
+	TF_COMMAND_HELP,
+	TF_COMMAND_VERSION
+};
+
+/* --set KEY=VALUE, in the order given; a later one of the same key wins. */
+struct tf_setting {
+	const char *key; /* not 0-terminated: key_len bytes */
+	size_t key_len;	 /* at least 1 */
+	const char *value;
+};
+
+struct tf_options {
+	enum tf_command command;
+	const char *script; /* path of RULES.lua, as written; NULL where the command takes none */
+	struct tf_device_spec device[2]; /* TF_LEFT, TF_RIGHT; a plain tun where nothing was said */
+	int on_error;	    /* TF_VERDICT_DROP or TF_VERDICT_FORWARD */
+	struct tf_setting *settings;
+	size_t setting_count;
+	int unsafe;	      /* --unsafe */
+	double stats_seconds; /* --stats: seconds between tables, 0: only at the end */
+	int verbose;	      /* -v: a line a packet */
+	int quiet;	      /* -q: warnings and errors only */
+	const char *on_right; /* lab: shell command for the right host, or NULL */
+	int side;	      /* enter: TF_LEFT or TF_RIGHT */
+	int lab_pid;	      /* enter: --lab PID, 0: the only one */
+	char **command_argv;  /* lab, enter: what stands behind --, NULL-terminated; NULL: a shell */
+};
+
+/*
+ * Reads argv. 0, or TF_EOPTION with a sentence: the word at fault, what is allowed, and where help
+ * is. Strings point into argv. Free with tf_options_free in either case.
+ */
+int tf_options_parse(struct tf_options *options, int argc, char **argv, struct tf_error *error);
+void tf_options_free(struct tf_options *options);
+
+/* The text of --help. */
+extern const char tf_options_help[];
+
+#endif

@@ -1,0 +1,24 @@
+/* Finds a packet's headers. Reads nothing outside data[0..len). */
+#ifndef TF_PARSE_H
+#define TF_PARSE_H
+
+#include "packet.h"
+
+/*
+ * Sets headers, offsets, vlan, proto, fragment and malformed from the bytes and link type.
+ *
+ * IPv4 with options (RFC 791), IPv6 with hop-by-hop, routing, fragment, destination options,
+ * authentication (RFC 8200, RFC 4302), mobility, HIP and shim6 headers; up to two VLAN tags
+ * (802.1Q, 802.1ad); ARP for Ethernet and IPv4 (RFC 826); TCP, UDP, ICMP, ICMPv6. A header's bit
+ * is set only if all of it, options included, lies inside the packet and inside what the lengths
+ * before it allow. IPv6 payload length 0 (jumbograms) is malformed. Bytes behind the IP length
+ * (Ethernet padding) are outside end. Later fragments have no transport header.
+ */
+/* cdef: begin */
+TF_EXPORT void tf_parse(struct tf_packet *packet);
+
+/* In words, what a TF_BAD_… code means; NULL for TF_WELL_FORMED and unknown codes. */
+TF_EXPORT const char *tf_malformed_text(uint8_t code);
+/* cdef: end */
+
+#endif

@@ -1,0 +1,43 @@
+/* Counters by direction, and the table that shows them. */
+#ifndef TF_STATS_H
+#define TF_STATS_H
+
+#include <stdint.h>
+#include <stddef.h>
+
+struct tf_count {
+	uint64_t packets;
+	uint64_t bytes;
+};
+
+/*
+ * One direction: packets that were read from one side. The four verdicts add up to what came in:
+ * in = forwarded + dropped + replied + errors (whatever --on-error then did with those).
+ */
+struct tf_direction {
+	struct tf_count in;
+	struct tf_count forwarded;
+	struct tf_count dropped;
+	struct tf_count replied;
+	struct tf_count errors;	     /* a callback failed on it */
+	struct tf_count sent;	     /* by the script's tf.send, towards the side this direction leads to */
+	struct tf_count malformed;   /* of those in: not well-formed, whatever the verdict */
+	uint64_t invalid;	     /* of those to be written to the far side: refused before the write */
+	uint64_t lost;		     /* likewise: the far device was down, full, or failed */
+	uint64_t kernel_dropped;     /* by the system before we could read them */
+};
+
+struct tf_stats {
+	struct tf_direction direction[2]; /* TF_LEFT: from left to right; TF_RIGHT: from right to left */
+	uint64_t callback_errors;	  /* times that a callback or timer threw */
+	double started;			  /* seconds, monotonic */
+};
+
+/*
+ * The table, of at most size bytes with its final 0; the length written. Names are the devices'.
+ * elapsed is in seconds, for the rates.
+ */
+size_t tf_stats_table(const struct tf_stats *stats, const char *left, const char *right, double elapsed,
+		      char *text, size_t size);
+
+#endif
