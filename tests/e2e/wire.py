@@ -1,0 +1,156 @@
+"""Packets into and out of the two devices of a lab, byte for byte.
+
+`tunfilter lab RULES.lua -- python3 wire.py` runs main() inside the lab, as the left host's command.
+It opens a packet socket on each host's one device and hands both to the test over its standard
+input, a socket pair. A socket stays in the namespace where it was opened, so from then on the test
+itself sends and receives: what it sends on a device is what the filter reads from that device, and
+what it receives there is what the filter wrote to it. The lab ends when the test closes its end.
+"""
+
+import array
+import ctypes
+import json
+import os
+import select
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+ETH_P_ALL = 0x0003
+SOL_PACKET, PACKET_AUXDATA, PACKET_IGNORE_OUTGOING = 263, 8, 23
+SO_RCVBUFFORCE, SO_SNDBUFFORCE = 33, 32
+TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID = 0x10, 0x40
+CLONE_NEWNET = 0x40000000
+NAMESPACE_FD = {"left": 100, "right": 101}  # of the lab's own process, pid 1 of its pid namespace
+
+
+class Port:
+    """One host's device: send() gives packets to the filter, receive() takes what it wrote."""
+
+    def __init__(self, sock, name):
+        self.socket = sock
+        self.name = name
+
+    def send(self, packet):
+        self.socket.send(bytes(packet))
+
+    def receive_one(self, timeout):
+        """The next packet that the filter wrote to this device, or None after timeout seconds."""
+        if not select.select([self.socket], [], [], timeout)[0]:
+            return None
+        data, ancillary, _, _ = self.socket.recvmsg(70000, 256)
+        for level, kind, value in ancillary:
+            if level == SOL_PACKET and kind == PACKET_AUXDATA:
+                status, *_, tci, tpid = struct.unpack("=IIIHHHH", value[:20])
+                if status & TP_STATUS_VLAN_VALID:  # the kernel took the tag out of the frame
+                    if not status & TP_STATUS_VLAN_TPID_VALID:
+                        tpid = 0x8100
+                    data = data[:12] + struct.pack("!HH", tpid, tci) + data[12:]
+        return data
+
+    def receive(self, count, timeout=5.0):
+        """Up to count packets, in order; fewer if no further one comes within timeout seconds."""
+        packets = []
+        while len(packets) < count:
+            packet = self.receive_one(timeout)
+            if packet is None:
+                break
+            packets.append(packet)
+        return packets
+
+    def nothing(self, seconds=0.2):
+        """True if the filter writes nothing to this device for so long."""
+        return self.receive_one(seconds) is None
+
+
+def move(packets, source, target, window=256):
+    """Sends packets at one port in windows that no queue overflows on, and returns what came at the other."""
+    came = []
+    for start in range(0, len(packets), window):
+        part = packets[start : start + window]
+        for packet in part:
+            source.send(packet)
+        came += target.receive(len(part))
+    return came
+
+
+class Wire:
+    """The test's end: ports .left and .right, and commands on either host."""
+
+    def __init__(self, control):
+        self.control = control
+        self.reader = control.makefile("rb")
+        fds = array.array("i")
+        control.settimeout(60)
+        data, ancillary, _, _ = control.recvmsg(4096, socket.CMSG_SPACE(2 * fds.itemsize))
+        if not data:
+            raise RuntimeError("the lab ended before its first packet")
+        for level, kind, value in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds.frombytes(value)
+        names = json.loads(data)
+        self.left, self.right = (Port(socket.socket(fileno=fd), name) for fd, name in zip(fds, names))
+
+    def port(self, side):
+        return getattr(self, side)
+
+    def run(self, side, *argv):
+        """Runs a command on a host to its end: (status, what it wrote on both outputs)."""
+        self.control.sendall(json.dumps({"side": side, "argv": argv}).encode() + b"\n")
+        answer = json.loads(self.reader.readline())
+        return answer["status"], answer["output"]
+
+    def close(self):
+        for port in (self.left, self.right):
+            port.socket.close()
+        self.reader.close()
+        self.control.close()
+
+
+def enter(side):
+    """Moves this process into a host's network namespace."""
+    fd = os.open("/proc/1/fd/%d" % NAMESPACE_FD[side], os.O_RDONLY)
+    if ctypes.CDLL(None, use_errno=True).setns(fd, CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns to the %s host" % side)
+    os.close(fd)
+
+
+def open_port(side):
+    """(packet socket, name) of a host's one device that is not loopback."""
+    enter(side)
+    name = [name for _, name in socket.if_nameindex() if name != "lo"][0]
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    for option in (SO_RCVBUFFORCE, SO_SNDBUFFORCE):
+        sock.setsockopt(socket.SOL_SOCKET, option, 64 << 20)
+    sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+    sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+    sock.bind((name, ETH_P_ALL))
+    return sock, name
+
+
+def serve(control):
+    """Runs the commands that the test asks for, until it closes its end."""
+    for line in control.makefile("rb"):
+        request = json.loads(line)
+        enter(request["side"])
+        done = subprocess.run(request["argv"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, check=False)
+        answer = {"status": done.returncode, "output": done.stdout.decode(errors="replace")}
+        control.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def main():
+    control = socket.socket(fileno=os.dup(0))
+    ports = [open_port("right"), open_port("left")][::-1]
+    fds = array.array("i", [sock.fileno() for sock, _ in ports])
+    control.sendmsg([json.dumps([name for _, name in ports]).encode()],
+                    [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+    for sock, _ in ports:
+        sock.close()
+    serve(control)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
