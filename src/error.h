@@ -7,9 +7,8 @@
  * first three are the device contract's named errors, the same on every system.
  */
 enum {
-	TF_EBUSY = -20001, /* another program holds the device */
-	TF_ENOTREADY =
-		-20002, /* the interface is down: keep the device open, go on when it is up */
+	TF_EBUSY = -20001,	/* another program holds the device */
+	TF_ENOTREADY = -20002,	/* the interface is down: keep it open, go on when it is up */
 	TF_EEXHAUSTED = -20003, /* no free device is left; the message has the last real reason */
 	TF_EGONE = -20004,	/* the device was deleted under us */
 	TF_EOPTION = -20005,	/* what the person wrote on the command line */
@@ -21,8 +20,7 @@ enum { TF_EXIT_OK = 0, TF_EXIT_SCRIPT = 1, TF_EXIT_USAGE = 2, TF_EXIT_SYSTEM = 3
 
 struct tf_error {
 	int code;	 /* 0, or a negative code */
-	char text[2048]; /* what failed, on what, and what to do; may have several lines, no final
-			    newline */
+	char text[2048]; /* what failed, on what, what to do; lines without a final newline */
 };
 
 /*

@@ -20,8 +20,7 @@ int tf_log_colour(void);
  */
 void tf_log(enum tf_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Writes len bytes to standard error as they are, in one call where the system can; errors are
- * lost. */
+/* Writes len bytes to standard error as they are, in one call where the system can. */
 void tf_log_write(const char *bytes, unsigned long len);
 
 #endif

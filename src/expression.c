@@ -1,0 +1,270 @@
+#include "expression.h"
+
+#include <ctype.h>
+#include <pcap/pcap.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+enum {
+	LONGEST = 16384, /* bytes; libpcap's optimiser takes seconds, then all the stack beyond */
+	WINDOW = 72,	 /* columns of the expression that a message shows */
+	SLOW = 200 * 1000 * 1000 /* nanoseconds: names were looked up, so don't compile again */
+};
+
+struct tf_expression {
+	struct bpf_program program;
+};
+
+/* A part [first, first + len) of the expression. */
+struct span {
+	size_t first;
+	size_t len;
+};
+
+static const char *const keywords[] = {
+	"and",	 "arp",	 "broadcast", "dst",  "ether", "greater",   "host", "icmp", "icmp6",
+	"ip",	 "ip6",	 "len",	      "less", "net",   "not",	    "or",   "port", "portrange",
+	"proto", "rarp", "sctp",      "src",  "tcp",   "multicast", "udp",  "vlan", NULL};
+
+/* 0 and *program is the caller's, or -1 with libpcap's reason. */
+static int compile(struct bpf_program *program, const char *text, uint8_t link,
+		   char reason[PCAP_ERRBUF_SIZE])
+{
+	int dlt = link == TF_LINK_ETHERNET ? DLT_EN10MB : DLT_RAW;
+	pcap_t *pcap = pcap_open_dead(dlt, TF_PACKET_MAX);
+	int status;
+
+	if (!pcap) {
+		snprintf(reason, PCAP_ERRBUF_SIZE, "out of memory");
+		return -1;
+	}
+	status = pcap_compile(pcap, program, text, 1, PCAP_NETMASK_UNKNOWN);
+	if (status)
+		snprintf(reason, PCAP_ERRBUF_SIZE, "%s", pcap_geterr(pcap));
+	pcap_close(pcap);
+	return status ? -1 : 0;
+}
+
+/* libpcap's reason to refuse the first len bytes of text and then tail; "" if it takes them. */
+static void refusal(const char *text, size_t len, const char *tail, uint8_t link,
+		    char reason[PCAP_ERRBUF_SIZE])
+{
+	struct bpf_program program;
+	size_t size = len + strlen(tail) + 1;
+	char *copy = malloc(size);
+
+	reason[0] = 0;
+	if (!copy)
+		return;
+	snprintf(copy, size, "%.*s%s", (int)len, text, tail);
+	if (!compile(&program, copy, link, reason))
+		pcap_freecode(&program);
+	free(copy);
+}
+
+/*
+ * The next word or operator of text from position at on; its len is 0 at the end. Never cuts one of
+ * libpcap's own tokens, so what lies before such a place means the same to libpcap as in the whole.
+ */
+static struct span next_token(const char *text, size_t at)
+{
+	static const char single[] = "()[]+*/%^";
+	static const char operators[] = "!<>=&|";
+	static const char spaces[] = " \t\r\n";
+	struct span span;
+
+	span.first = at + strspn(text + at, spaces);
+	text += span.first;
+	if (!*text)
+		span.len = 0;
+	else if (strchr(single, *text))
+		span.len = 1;
+	else if (strchr(operators, *text))
+		span.len = strspn(text, operators);
+	else
+		span.len = strcspn(text, "()[]+*/%^!<>=&| \t\r\n");
+	return span;
+}
+
+static int is_syntax_error(const char *reason)
+{
+	return strstr(reason, "syntax error") != NULL;
+}
+
+/*
+ * Finds the token at which libpcap gives up. libpcap says why, but not where; and it reads from
+ * left to right. So a word that its scanner refuses is put behind the first tokens: if libpcap
+ * complains of that word, it took all before it. *span is empty, at the end, if it takes every
+ * token.
+ */
+static int find_token(const char *text, uint8_t link, const char *reason, struct span *span)
+{
+	/* What the scanner has a reason of its own for depends on libpcap's version. */
+	static const char *const poisons[] = {" 99999999999", " \001"};
+	char poisoned[PCAP_ERRBUF_SIZE], got[PCAP_ERRBUF_SIZE];
+	const char *poison = NULL;
+	struct span *tokens;
+	size_t count = 0, low = 0, high;
+	int status = -1;
+
+	for (size_t i = 0; !poison && i < sizeof(poisons) / sizeof(*poisons); i++) {
+		refusal("", 0, poisons[i], link, poisoned);
+		if (*poisoned && !is_syntax_error(poisoned) && strcmp(poisoned, reason))
+			poison = poisons[i];
+	}
+	tokens = malloc((strlen(text) + 1) * sizeof(*tokens));
+	if (!tokens || !poison)
+		goto out;
+	for (*span = next_token(text, 0); span->len;
+	     *span = next_token(text, span->first + span->len))
+		tokens[count++] = *span;
+	tokens[count] = *span;
+
+	/* The first `low` tokens are taken, the first `high` are not (or high is all and one). */
+	for (high = count + 1; low + 1 < high;) {
+		size_t middle = (low + high) / 2;
+		const struct span *last = &tokens[middle - 1];
+
+		refusal(text, last->first + last->len, poison, link, got);
+		if (strcmp(got, poisoned))
+			high = middle;
+		else
+			low = middle;
+	}
+	/* A meaning is judged when a phrase ends, at times after a look at the token behind it. */
+	if (low && low < count && !is_syntax_error(reason)) {
+		refusal(text, tokens[low - 1].first + tokens[low - 1].len, "", link, got);
+		if (!strcmp(got, reason))
+			low--;
+		else if (low > 0 && strchr(")]", text[tokens[low].first]))
+			low--;
+	}
+	*span = tokens[low];
+	status = 0;
+out:
+	free(tokens);
+	return status;
+}
+
+/* Finds the last word before text[end] that the reason quotes. */
+static int find_quoted(const char *text, size_t end, const char *reason, struct span *span)
+{
+	const char *open = strpbrk(reason, "'\"");
+	const char *close = open ? strchr(open + 1, *open) : NULL;
+	int found = 0;
+
+	if (!close || close == open + 1)
+		return -1;
+	span->len = (size_t)(close - open) - 1;
+	for (size_t at = 0; at + span->len <= end; at++) {
+		unsigned char before = at ? (unsigned char)text[at - 1] : ' ';
+		unsigned char after = (unsigned char)text[at + span->len];
+
+		if (strncmp(text + at, open + 1, span->len) || isalnum(before) || isalnum(after))
+			continue;
+		span->first = at;
+		found = 1;
+	}
+	return found ? 0 : -1;
+}
+
+/*
+ * Two lines: the expression, or as much of it as WINDOW bytes around the span show, and a mark
+ * under the span. Control bytes show as spaces; a character of several bytes takes one column.
+ */
+static void draw(const char *text, struct span span, char *out, size_t size)
+{
+	size_t len = strlen(text), first = 0, end, column = 0;
+	char line[WINDOW + 1], mark[WINDOW + 2];
+
+	if (len > WINDOW && span.first > WINDOW / 2)
+		first = span.first - WINDOW / 2;
+	if (len > WINDOW && first + WINDOW > len)
+		first = len - WINDOW;
+	end = first + WINDOW < len ? first + WINDOW : len;
+	snprintf(line, sizeof(line), "%.*s", (int)(end - first), text + first);
+	for (size_t i = 0; i <= end - first; i++) {
+		size_t at = first + i;
+
+		if (iscntrl((unsigned char)line[i]) && line[i])
+			line[i] = ' ';
+		if (at > span.first && (at >= span.first + span.len || at == end))
+			break;
+		if ((text[at] & 0xc0) != 0x80)
+			mark[column++] = at < span.first ? ' ' : at == span.first ? '^' : '~';
+	}
+	mark[column] = 0;
+	snprintf(out, size, "   %s%s%s\n   %s%s", first ? "..." : "", line, end < len ? "..." : "",
+		 first ? "   " : "", mark);
+}
+
+static int explain(const char *text, uint8_t link, const char *reason, int slow,
+		   struct tf_error *error)
+{
+	size_t len = strlen(text);
+	struct span span = {len, 0}, quoted;
+	char words[PCAP_ERRBUF_SIZE + 128], picture[1024];
+	int syntax = is_syntax_error(reason);
+	int found = !slow && !find_token(text, link, reason, &span);
+
+	snprintf(words, sizeof(words), "%s", reason);
+	if (syntax && found && span.len) {
+		char word[41];
+		const char *near;
+
+		snprintf(word, sizeof(word), "%.*s", (int)span.len, text + span.first);
+		near = tf_error_nearest(word, keywords);
+		if (near && !strcmp(near, word))
+			near = NULL;
+		snprintf(words, sizeof(words), "syntax error at '%s'%s%s%s", word,
+			 near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+	} else if (syntax && found) {
+		snprintf(words, sizeof(words), "it ends too early");
+	} else if (!find_quoted(text, span.first + span.len, reason, &quoted)) {
+		span = quoted;
+		found = 1;
+	}
+	if (!found || (!syntax && !span.len))
+		span = (struct span){0, len};
+	draw(text, span, picture, sizeof(picture));
+	return tf_error_set(error, TF_ESCRIPT, "bad expression: %s\n%s", words, picture);
+}
+
+int tf_expression_compile(struct tf_expression **out, const char *text, uint8_t link,
+			  struct tf_error *error)
+{
+	struct tf_expression *expression;
+	char reason[PCAP_ERRBUF_SIZE];
+	uint64_t start = uv_hrtime();
+
+	*out = NULL;
+	if (strlen(text) > LONGEST)
+		return tf_error_set(error, TF_ESCRIPT,
+				    "bad expression: it has %zu bytes, and %d are allowed",
+				    strlen(text), LONGEST);
+	expression = malloc(sizeof(*expression));
+	if (!expression)
+		return tf_error_set(error, UV_ENOMEM, "no memory for an expression");
+	if (compile(&expression->program, text, link, reason)) {
+		free(expression);
+		return explain(text, link, reason, uv_hrtime() - start > SLOW, error);
+	}
+	*out = expression;
+	return 0;
+}
+
+void tf_expression_free(struct tf_expression *expression)
+{
+	if (!expression)
+		return;
+	pcap_freecode(&expression->program);
+	free(expression);
+}
+
+int tf_expression_match(const struct tf_expression *expression, const struct tf_packet *packet)
+{
+	return bpf_filter(expression->program.bf_insns, packet->data, packet->len, packet->len) !=
+	       0;
+}
