@@ -18,20 +18,20 @@
 /* cdef: begin */
 struct tf_batch {
 	struct tf_packet *packets; /* count of them are in use */
-	uint32_t count;            /* packets in the batch, at most budget */
-	uint32_t cursor;           /* the packet that the script is at; count when it is done */
-	uint32_t budget;           /* how many fit, fixed at creation */
-	uint8_t from;              /* side that all of them were read from */
-	uint8_t link;              /* TF_LINK_… of that side */
-	uint8_t *arena;            /* all packets lie here until they grow */
-	size_t arena_size;         /* bytes */
-	size_t used;               /* bytes of the arena that packets occupy */
-	uint8_t **slots;           /* budget pointers: one full-size slot a grown packet, kept */
-	uint32_t slots_used;       /* slots that this batch's packets have taken */
+	uint32_t count;		   /* packets in the batch, at most budget */
+	uint32_t cursor;	   /* the packet that the script is at; count when it is done */
+	uint32_t budget;	   /* how many fit, fixed at creation */
+	uint8_t from;		   /* side that all of them were read from */
+	uint8_t link;		   /* TF_LINK_… of that side */
+	uint8_t *arena;		   /* all packets lie here until they grow */
+	size_t arena_size;	   /* bytes */
+	size_t used;		   /* bytes of the arena that packets occupy */
+	uint8_t **slots;	   /* budget pointers: one full-size slot a grown packet, kept */
+	uint32_t slots_used;	   /* slots that this batch's packets have taken */
 };
 /* cdef: end */
 
-/* A batch for up to budget (1 to 4096) packets. 0, or UV_ENOMEM. */
+/* A batch for up to budget (1 to 4096) packets. 0, UV_ENOMEM, or UV_EINVAL for another budget. */
 int tf_batch_create(struct tf_batch **out, uint32_t budget);
 
 /* Frees it and every slot; NULL is fine. */

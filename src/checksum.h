@@ -26,4 +26,11 @@ uint16_t tf_checksum_ip4(const struct tf_packet *packet);
 /* Offset of the transport checksum field, or 0 without a transport header. */
 uint32_t tf_checksum_offset(const struct tf_packet *packet);
 
+/*
+ * Offset of the destination address that the pseudo-header has: the IP header's, or, where an IPv6
+ * routing header (types 0, 2 and 4) has segments left, the last one of the route (RFC 8200, 8.1).
+ * Compressed routes (type 3), IPv4 source routes and home address options are not looked into.
+ */
+uint32_t tf_checksum_destination(const struct tf_packet *packet);
+
 #endif

@@ -6,9 +6,9 @@
  * checksum that was wrong before, a first fragment stays right, and a UDP checksum of 0 over IPv4
  * (none) stays 0. A write to a checksum field itself is taken as it is. A write that changes where
  * headers are (type, version, header length, lengths, protocol, fragment offset, TCP data offset)
- * has the packet parsed again; if it was and is a whole datagram its transport checksum is computed afresh.
- * With TF_RAW only the bytes change, and the packet is parsed again where needed.
- * All set TF_EDITED. None reads or writes outside the packet's room.
+ * has the packet parsed again; if it was and is a whole datagram its transport checksum is computed
+ * afresh. With TF_RAW only the bytes change, and the packet is parsed again where needed. All set
+ * TF_EDITED. None reads or writes outside the packet's room.
  */
 #ifndef TF_EDIT_H
 #define TF_EDIT_H
@@ -20,7 +20,8 @@
  * Writes value's low width (1, 2 or 4) bytes in network order at an offset.
  * 0, or TF_EDIT_RANGE if the bytes do not lie inside len.
  */
-TF_EXPORT int tf_packet_put(struct tf_packet *packet, uint32_t offset, uint32_t width, uint32_t value);
+TF_EXPORT int tf_packet_put(struct tf_packet *packet, uint32_t offset, uint32_t width,
+			    uint32_t value);
 
 /* Writes n bytes at an offset; the same answers. Addresses (4, 6 or 16 bytes) go this way. */
 TF_EXPORT int tf_packet_write(struct tf_packet *packet, uint32_t offset, const uint8_t *bytes,

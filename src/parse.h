@@ -11,8 +11,13 @@
  * authentication (RFC 8200, RFC 4302), mobility, HIP and shim6 headers; up to two VLAN tags
  * (802.1Q, 802.1ad); ARP for Ethernet and IPv4 (RFC 826); TCP, UDP, ICMP, ICMPv6. A header's bit
  * is set only if all of it, options included, lies inside the packet and inside what the lengths
- * before it allow. IPv6 payload length 0 (jumbograms) is malformed. Bytes behind the IP length
- * (Ethernet padding) are outside end. Later fragments have no transport header.
+ * before it allow. IPv6 payload length 0 with a hop-by-hop header (jumbograms) is malformed. Bytes
+ * behind the IP length (Ethernet padding), or behind the UDP length of a whole datagram, are
+ * outside end; what follows ARP is its payload. Later fragments have no transport header.
+ *
+ * Where a length is wrong (TF_BAD_IP_LEN, TF_BAD_UDP_LEN) the header is there all the same, and
+ * what follows is taken up to the packet's end. transport and payload stand behind the last header
+ * that is whole.
  */
 /* cdef: begin */
 TF_EXPORT void tf_parse(struct tf_packet *packet);
@@ -20,5 +25,11 @@ TF_EXPORT void tf_parse(struct tf_packet *packet);
 /* In words, what a TF_BAD_… code means; NULL for TF_WELL_FORMED and unknown codes. */
 TF_EXPORT const char *tf_malformed_text(uint8_t code);
 /* cdef: end */
+
+/*
+ * Length in bytes of the IPv6 extension header of this type, from its first two bytes; 0 if no
+ * extension header has this type.
+ */
+uint32_t tf_ip6_extension(uint8_t type, const uint8_t *header);
 
 #endif

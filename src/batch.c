@@ -1,0 +1,100 @@
+#include "batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+enum {
+	BUDGET_MAX = 4096,
+	TYPICAL = 2048, /* arena bytes a packet; larger ones make the batch full sooner */
+	ALIGN = 16	/* of every packet's first byte */
+};
+
+static size_t aligned(size_t n)
+{
+	return (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+}
+
+int tf_batch_create(struct tf_batch **out, uint32_t budget)
+{
+	struct tf_batch *batch;
+
+	if (budget < 1 || budget > BUDGET_MAX)
+		return UV_EINVAL;
+	batch = calloc(1, sizeof(*batch));
+	if (!batch)
+		return UV_ENOMEM;
+	batch->budget = budget;
+	batch->arena_size = budget * (size_t)(TF_HEADROOM + TYPICAL) + TF_HEADROOM + TF_PACKET_MAX;
+	batch->packets = calloc(budget, sizeof(*batch->packets));
+	batch->slots = calloc(budget, sizeof(*batch->slots));
+	batch->arena = malloc(batch->arena_size);
+	if (!batch->packets || !batch->slots || !batch->arena) {
+		tf_batch_destroy(batch);
+		return UV_ENOMEM;
+	}
+	*out = batch;
+	return 0;
+}
+
+void tf_batch_destroy(struct tf_batch *batch)
+{
+	if (!batch)
+		return;
+	for (uint32_t i = 0; batch->slots && i < batch->budget; i++)
+		free(batch->slots[i]);
+	free(batch->slots);
+	free(batch->packets);
+	free(batch->arena);
+	free(batch);
+}
+
+void tf_batch_reset(struct tf_batch *batch, uint8_t from, uint8_t link)
+{
+	batch->count = 0;
+	batch->cursor = 0;
+	batch->used = 0;
+	batch->slots_used = 0;
+	batch->from = from;
+	batch->link = link;
+}
+
+uint8_t *tf_batch_room(struct tf_batch *batch)
+{
+	if (batch->count == batch->budget ||
+	    batch->arena_size - batch->used < TF_HEADROOM + TF_PACKET_MAX)
+		return NULL;
+	return batch->arena + batch->used + TF_HEADROOM;
+}
+
+struct tf_packet *tf_batch_commit(struct tf_batch *batch, uint32_t len)
+{
+	struct tf_packet *packet = &batch->packets[batch->count++];
+	size_t room = aligned(len);
+
+	memset(packet, 0, sizeof(*packet));
+	packet->data = batch->arena + batch->used + TF_HEADROOM;
+	packet->len = len;
+	packet->room = (uint32_t)room;
+	packet->from = batch->from;
+	packet->link = batch->link;
+	batch->used += TF_HEADROOM + room;
+	return packet;
+}
+
+int tf_batch_grow(struct tf_batch *batch, struct tf_packet *packet)
+{
+	uint8_t **slot = &batch->slots[batch->slots_used];
+
+	if (packet->room >= TF_PACKET_MAX)
+		return 0; /* has a slot, so that slots_used stays below budget */
+	if (!*slot)
+		*slot = malloc(TF_HEADROOM + TF_PACKET_MAX);
+	if (!*slot)
+		return UV_ENOMEM;
+	memcpy(*slot + TF_HEADROOM, packet->data, packet->len);
+	packet->data = *slot + TF_HEADROOM;
+	packet->room = TF_PACKET_MAX;
+	batch->slots_used++;
+	return 0;
+}
