@@ -1,0 +1,10 @@
+/* The kinds of devices of this system: one kinds_SYSTEM.c has the list, chosen by CMake. */
+#ifndef TF_DEVICE_KINDS_H
+#define TF_DEVICE_KINDS_H
+
+#include "../device.h"
+
+/* In the order in which messages name them; ends with NULL. */
+extern const struct tf_device_ops *const tf_device_table[];
+
+#endif
