@@ -1,0 +1,117 @@
+--- The packet path in Lua: callbacks in the order of their registration, and the loop over a batch.
+---
+--- The callbacks become upvalues of generated functions, so that the JIT compiles the loop with
+--- the callbacks inlined; nothing is allocated a packet. C enters run() once a batch. When a
+--- callback throws, C finds the packet at batch.cursor, gives it its verdict, and enters again
+--- behind it.
+local core = require "tunfilter.core"
+local packet = require "tunfilter.packet"
+
+local M = {}
+
+local C, context = core.C, core.context
+
+local function verdict(name)
+   local text = "tf." .. name
+   return setmetatable({}, {
+      __tostring = function() return text end,
+      __newindex = function() error(text .. " cannot be changed", 2) end,
+      __metatable = "verdict",
+   })
+end
+
+M.forward, M.drop, M.reply = verdict "forward", verdict "drop", verdict "reply"
+
+local forward, drop, reply = M.forward, M.drop, M.reply
+local FORWARD, DROP, REPLY = 1, 2, 3
+
+-- The code of what a callback returned (never nil); an error for what is no verdict.
+local function decide(value)
+   if rawequal(value, drop) then return DROP end
+   if rawequal(value, forward) then return FORWARD end
+   if rawequal(value, reply) then return REPLY end
+   local shown = type(value) == "string" and ("the string %q"):format(value:sub(1, 40))
+      or type(value) == "table" and "a table" or type(value) == "function" and "a function"
+      or tostring(value)
+   local entry = M.callbacks[context.callback]
+   error(("callback %s returned %s; it may return nothing, tf.forward, tf.drop or tf.reply")
+      :format(entry and entry.label or "?", shown), 0)
+end
+
+--- What on_packet registered: { fn, expression, match, from, name, where, label }, in order.
+M.callbacks = {}
+
+--- Registers a callback; the entry's fields have been checked.
+function M.register(entry)
+   M.callbacks[#M.callbacks + 1] = entry
+end
+
+-- A function may have 60 upvalues, so callbacks are chained in groups.
+local group_size = 32
+
+local function generate(first, last, rest)
+   local names, values, body = {}, {}, {}
+   for i = first, last do
+      local entry = M.callbacks[i]
+      names[#names + 1], values[#values + 1] = "callback" .. i, entry.fn
+      local conditions = {}
+      if entry.from then conditions[#conditions + 1] = "from == " .. entry.from end
+      if entry.match then
+         conditions[#conditions + 1] = ("C.tf_context_match(context, %d, p) ~= 0"):format(entry.match)
+      end
+      body[#body + 1] = ([[
+   %s
+      context.callback = %d
+      v = callback%d(pkt)
+      if v ~= nil then return decide(v) end
+   end]]):format(#conditions > 0 and "if " .. table.concat(conditions, " and ") .. " then" or "do", i, i)
+   end
+   local source = ([[
+local C, context, decide, rest%s = ...
+return function(p, pkt, from)
+   local v
+%s
+   return %s
+end]]):format(#names > 0 and ", " .. table.concat(names, ", ") or "", table.concat(body, "\n"),
+      rest and "rest(p, pkt, from)" or "0")
+   return assert(loadstring(source, "=[tunfilter]/chain"))(C, context, decide, rest, unpack(values))
+end
+
+-- The whole chain: function(descriptor, handle, from) that gives a verdict, 0 if none decided.
+local function build()
+   local rest
+   local count = #M.callbacks
+   local first = count - (count - 1) % group_size
+   repeat
+      rest = generate(math.max(first, 1), math.min(first + group_size - 1, count), rest)
+      first = first - group_size
+   until first < 1
+   return rest
+end
+
+--- Builds the function that C calls once a batch. No callback is registered after it.
+function M.seal()
+   M.sealed = true
+   local chain, handle = build(), packet.handle
+   return function(batch)
+      batch = context.batch
+      local packets, from, count = batch.packets, batch.from, batch.count
+      for i = batch.cursor, count - 1 do
+         batch.cursor = i
+         local p = packets + i
+         local number = p.number
+         context.packet = p
+         context.number = number
+         local v = chain(p, handle(number), from)
+         if v == 0 then
+            p.verdict = FORWARD
+         else
+            p.verdict = v
+            p.callback = context.callback
+         end
+      end
+      batch.cursor = count
+   end
+end
+
+return M

@@ -1,0 +1,159 @@
+--- The module that a script gets by `require "tunfilter"`.
+local address = require "tunfilter.address"
+local core = require "tunfilter.core"
+local dispatch = require "tunfilter.dispatch"
+local packet = require "tunfilter.packet"
+local sides = require "tunfilter.sides"
+local suggest = require "tunfilter.suggest"
+local timer = require "tunfilter.timer"
+
+local C, context, host, ffi = core.C, core.context, core.host, core.ffi
+
+local M = {
+   forward = dispatch.forward,
+   drop = dispatch.drop,
+   reply = dispatch.reply,
+   left = sides[0],
+   right = sides[1],
+   ip = address.ip,
+   net = address.net,
+   mac = address.mac,
+   after = timer.after,
+   every = timer.every,
+   args = host.args,
+   log = host.log,
+}
+
+local function callable(x)
+   if type(x) == "function" then return true end
+   local meta = type(x) == "table" and getmetatable(x)
+   return type(meta) == "table" and type(meta.__call) == "function"
+end
+
+-- "rules.lua:12", where a function was written.
+local function where(fn)
+   if type(fn) ~= "function" then return "?" end
+   local info = debug.getinfo(fn, "S")
+   return info.short_src .. ":" .. info.linedefined
+end
+
+local usage = "tf.on_packet takes (callback), (expression, callback) or "
+   .. "{ expression?, from = side?, name = string?, callback }"
+
+local option_names = { from = true, name = true }
+
+-- The three forms as one: a table { expression?, callback, from =, name = }.
+local function arguments(a, b)
+   if type(a) == "table" and not callable(a) and b == nil then
+      for key in pairs(a) do
+         if type(key) ~= "number" and not option_names[key] then
+            error(suggest("tf.on_packet", key, option_names), 3)
+         end
+      end
+      return a
+   end
+   return b == nil and { a } or { a, b }
+end
+
+--- Registers a callback for packets; see the three forms in usage.
+function M.on_packet(a, b)
+   if dispatch.sealed then
+      error("tf.on_packet: callbacks are registered while the script loads or in tf.on_start", 2)
+   end
+   local t = arguments(a, b)
+   local expression, fn = t[1], t[2]
+   if t[2] == nil then expression, fn = nil, t[1] end
+   if not callable(fn) or t[3] ~= nil or (expression ~= nil and type(expression) ~= "string") then
+      error(usage, 2)
+   end
+   local from
+   if t.from ~= nil then
+      from = sides.index(t.from)
+      if not from then error("tf.on_packet: from is tf.left or tf.right, not " .. tostring(t.from), 2) end
+   end
+   if t.name ~= nil and type(t.name) ~= "string" then
+      error("tf.on_packet: name is a string, not a " .. type(t.name), 2)
+   end
+   local match
+   if expression then
+      local message
+      match, message = host.expression(expression)
+      if not match then error(message, 2) end
+   end
+   local place = where(fn)
+   dispatch.register{ fn = fn, expression = expression, match = match, from = from, name = t.name,
+                      where = place, label = t.name and ("'%s' (%s)"):format(t.name, place) or place }
+end
+
+local function hook(list, name)
+   return function(fn)
+      if type(fn) ~= "function" then
+         error(("tf.%s takes a function, not a %s"):format(name, type(fn)), 2)
+      end
+      list[#list + 1] = fn
+   end
+end
+
+local starts, stops = {}, {}
+
+--- fn is called once, before the first packet.
+M.on_start = hook(starts, "on_start")
+
+--- fn is called once, after the last packet.
+M.on_stop = hook(stops, "on_stop")
+
+local refused = {
+   [C.TF_SEND_FULL] = "full",
+   [C.TF_SEND_NOMEM] = "out of memory",
+}
+
+--- Writes a packet of the script's own to a side: a packet (the bytes that it has now) or a string.
+--- True, or nil and a reason when too many packets wait already.
+function M.send(side, what)
+   local index = sides.index(side)
+   if not index then error("tf.send: the side is tf.left or tf.right, not " .. tostring(side), 2) end
+   local bytes, length
+   if type(what) == "string" then
+      bytes, length = ffi.cast("const uint8_t *", what), #what
+   elseif packet.is(what) then
+      local p = packet.resolve(what)
+      bytes, length = p.data, p.len
+   else
+      error("tf.send: a packet or a string of bytes, not a " .. type(what), 2)
+   end
+   local code = C.tf_context_send(context, index, bytes, length)
+   if code == 0 then return true end
+   if code == C.TF_SEND_INVALID then
+      local reason = C.tf_context_refuses(context, index, bytes, length)
+      error(("tf.send: %d bytes that %s does not take: %s"):format(length, tostring(side),
+         reason ~= nil and ffi.string(reason) or "not a packet"), 2)
+   end
+   return nil, refused[code]
+end
+
+--- Seconds on a clock that only goes forward; the same all through a callback.
+function M.now()
+   return context.now
+end
+
+--- An owned packet from a string of bytes, from the first header that the devices carry.
+function M.packet(bytes)
+   if type(bytes) ~= "string" then
+      error("tf.packet takes a string of bytes, not a " .. type(bytes), 2)
+   end
+   return packet.new(bytes, host.link())
+end
+
+local module = setmetatable({}, {
+   __index = function(_, key)
+      local value = M[key]
+      if value == nil then error(suggest("tf", key, M), 2) end
+      return value
+   end,
+   __newindex = function(_, key)
+      error(("tf.%s: scripts cannot change the module"):format(tostring(key)), 2)
+   end,
+   __metatable = "tunfilter",
+})
+
+return { module = module, members = M, starts = starts, stops = stops }

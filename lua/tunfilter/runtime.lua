@@ -1,0 +1,37 @@
+--- What C calls: one function a step of a run. Everything else is reached from here.
+local dispatch = require "tunfilter.dispatch"
+local init = require "tunfilter.init"
+local sandbox = require "tunfilter.sandbox"
+local sides = require "tunfilter.sides"
+local timer = require "tunfilter.timer"
+
+local M = {}
+
+M.describe_side = sides.describe
+M.step = timer.step
+
+--- Compiles the script's text; its chunk, or nil and the message.
+M.compile = sandbox.compile
+
+--- The callbacks for the start lines: an array of { label, expression, from }.
+function M.callbacks()
+   local list = {}
+   for i, entry in ipairs(dispatch.callbacks) do
+      list[i] = { entry.name or entry.where, entry.expression, entry.from and tostring(sides[entry.from]),
+                  entry.name and entry.where }
+   end
+   return list
+end
+
+--- Runs the next function of on_start ("starts") or on_stop ("stops"); false when there is none left.
+function M.hook(name)
+   local fn = table.remove(init[name], 1)
+   if not fn then return false end
+   fn()
+   return true
+end
+
+--- The function that C calls once a batch.
+M.seal = dispatch.seal
+
+return M

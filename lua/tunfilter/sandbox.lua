@@ -1,0 +1,131 @@
+--- What a script may do: Lua's safe part, files beside the script, and the tunfilter modules.
+local init = require "tunfilter.init"
+
+local M = {}
+
+local globals = _G
+local real_require = require
+
+-- Modules of ours that scripts may require; the rest of the library is out of their reach.
+local public = { tunfilter = init.module }
+
+local function copy(from, names)
+   local t = {}
+   for name in names:gmatch "%S+" do t[name] = from[name] end
+   return t
+end
+
+-- Everything that a script finds as a global, made anew, so that no script changes the library's.
+local function safe_globals()
+   local env = copy(globals, [[assert error getmetatable ipairs next pairs pcall rawequal rawget rawlen rawset
+      select setmetatable tonumber tostring type unpack xpcall _VERSION]])
+   env.bit = copy(bit, "arshift band bnot bor bswap bxor lshift rol ror rshift tobit tohex")
+   env.coroutine = copy(coroutine, "create isyieldable resume running status wrap yield")
+   env.math = copy(math, [[abs acos asin atan atan2 ceil cos cosh deg exp floor fmod frexp huge ldexp log log10
+      max min modf pi pow rad random randomseed sin sinh sqrt tan tanh]])
+   env.os = copy(os, "clock date difftime time")
+   env.string = copy(string, "byte char find format gmatch gsub len lower match rep reverse sub upper")
+   env.table = copy(table, "concat foreach foreachi getn insert maxn move pack remove sort unpack")
+   env.debug = copy(debug, "traceback")
+   env.io = { write = function(...) io.write(...) end }
+   env.print = init.members.log
+   env.collectgarbage = function(what)
+      if what == nil or what == "collect" then return collectgarbage "collect" end
+      if what == "count" then return collectgarbage "count" end
+      error(("collectgarbage: only \"collect\" and \"count\", not %s"):format(tostring(what)), 2)
+   end
+   env._G = env
+   return env
+end
+
+-- Text only: bytecode can break the VM.
+local function load_text(text, chunk_name, env)
+   return load(text, chunk_name, "t", env)
+end
+
+local function add_loaders(env)
+   function env.load(text, name, _, e)
+      if type(text) == "function" then
+         local parts = {}
+         for part in text do
+            if part == "" then break end
+            parts[#parts + 1] = part
+         end
+         text = table.concat(parts)
+      end
+      if type(text) ~= "string" then error("load: a string or a function, not a " .. type(text), 2) end
+      return load_text(text, name or ("=" .. text:sub(1, 30)), e or env)
+   end
+   env.loadstring = function(text, name) return env.load(text, name) end
+end
+
+local function read(path)
+   local file, message = io.open(path, "rb")
+   if not file then return nil, message end
+   local text = file:read "*a"
+   file:close()
+   if not text then return nil, path .. ": it cannot be read (is it a folder?)" end
+   return text
+end
+
+-- `#!/usr/bin/env tunfilter` may be the first line; its newline stays, so that lines count right.
+local function without_shebang(text)
+   return (text:gsub("^#[^\n]*", ""))
+end
+
+-- require for scripts: our modules, then NAME.lua beside the script (dots are folders).
+local function make_require(folder, env, fallback)
+   local loaded, loading = {}, {}
+   return function(name)
+      if type(name) ~= "string" then error("require: a name, not a " .. type(name), 2) end
+      if public[name] ~= nil then return public[name] end
+      if loaded[name] ~= nil then return loaded[name] end
+      local path
+      if name:match "^[%w_-]+$" or name:match "^[%w_-][%w_.-]*[%w_-]$" and not name:find("..", 1, true) then
+         path = folder .. name:gsub("%.", "/") .. ".lua"
+      end
+      local text, message
+      if path then text, message = read(path) end
+      if not text then
+         if fallback then return fallback(name) end
+         error(("require: there is no module '%s': neither one of tunfilter's nor %s"):format(name:sub(1, 80),
+            path and message or "a plain name of a file beside the script"), 2)
+      end
+      if loading[name] then error(("require: '%s' requires itself"):format(name), 2) end
+      local chunk, reason = load_text(without_shebang(text), "@" .. path, env)
+      if not chunk then error(reason, 0) end
+      loading[name] = true
+      local ok, value = pcall(chunk, name)
+      loading[name] = nil
+      if not ok then error(value, 0) end
+      loaded[name] = value == nil and true or value
+      return loaded[name]
+   end
+end
+
+-- ("x"):upper() finds the real table, so nothing in it may be worth having, nor the table be had.
+local function seal_strings()
+   string.dump = nil
+   getmetatable("").__metatable = "string"
+end
+
+--- Compiles the script at path: its chunk, with its environment set; or nil and a message.
+function M.compile(path, unsafe)
+   local text, message = read(path)
+   if not text then return nil, message end
+   local folder = path:match "^(.*/)" or ""
+   local env
+   if unsafe then
+      env = globals
+      env.print = init.members.log
+      env.require = make_require(folder, env, real_require)
+   else
+      env = safe_globals()
+      add_loaders(env)
+      env.require = make_require(folder, env)
+      seal_strings()
+   end
+   return load_text(without_shebang(text), "@" .. path, env)
+end
+
+return M

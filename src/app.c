@@ -1,0 +1,299 @@
+#include "app.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "pipeline.h"
+#include "script.h"
+#include "stats.h"
+
+struct tf_app {
+	uv_loop_t *loop;
+	const struct tf_options *options;
+	struct tf_script *script;
+	struct tf_device *device[2];
+	struct tf_pipeline *pipeline;
+
+	uv_signal_t signals[4];
+	int signal_count; /* of signals, that are initialised */
+	uv_prepare_t prepare;
+	uv_timer_t script_timer; /* for the script's next timer */
+	double armed;		 /* what script_timer waits for; as tf_script_due */
+	uv_timer_t stats_timer;
+	int started; /* handles above are initialised */
+
+	int stopping;
+	int status;
+};
+
+static const char *const side_names[] = { "left", "right" };
+
+static double clock_now(void)
+{
+	return (double) uv_hrtime() / 1e9;
+}
+
+static void print_table(struct tf_app *app)
+{
+	const struct tf_stats *stats = tf_pipeline_stats(app->pipeline);
+	char text[4096];
+	size_t length = tf_stats_table(stats, app->device[TF_LEFT]->name, app->device[TF_RIGHT]->name,
+				       clock_now() - stats->started, text, sizeof(text));
+
+	tf_log_write(text, length);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct tf_app *app = handle->data;
+
+#ifdef SIGUSR1
+	if (number == SIGUSR1) {
+		print_table(app);
+		return;
+	}
+#endif
+	(void) number;
+	tf_app_stop(app, TF_EXIT_OK);
+}
+
+static void on_stats_timer(uv_timer_t *timer)
+{
+	print_table(timer->data);
+}
+
+static void on_script_timer(uv_timer_t *timer)
+{
+	struct tf_app *app = timer->data;
+
+	app->armed = 1e300;
+	tf_pipeline_tick(app->pipeline);
+}
+
+/* Before the loop sleeps: the script's next timer may have changed. */
+static void on_prepare(uv_prepare_t *prepare)
+{
+	struct tf_app *app = prepare->data;
+	double due = tf_script_due(app->script), wait;
+
+	if (due == app->armed)
+		return;
+	app->armed = due;
+	if (due > 1e299) {
+		uv_timer_stop(&app->script_timer);
+		return;
+	}
+	wait = (due - clock_now()) * 1000;
+	uv_update_time(app->loop);
+	uv_timer_start(&app->script_timer, on_script_timer, wait > 0 ? (uint64_t) (wait + 0.999) : 0, 0);
+}
+
+static void on_gone(void *arg, struct tf_device *device, int code)
+{
+	struct tf_app *app = arg;
+
+	tf_log(TF_LOG_ERROR, "%s device %s: %s", side_names[device == app->device[TF_RIGHT]], device->name,
+	       code == TF_EGONE ? "it was deleted, or its namespace was" : tf_error_name(code));
+	tf_app_stop(app, TF_EXIT_SYSTEM);
+}
+
+static void list_callback(void *arg, const char *text)
+{
+	(void) arg;
+	tf_log(TF_LOG_INFO, "callback  %s", text);
+}
+
+static void start_lines(struct tf_app *app)
+{
+	for (int side = TF_LEFT; side <= TF_RIGHT; side++) {
+		const struct tf_device *device = app->device[side];
+
+		tf_log(TF_LOG_INFO, "%-5s  %s (%s), mtu %u%s%s", side_names[side], device->name,
+		       device->ops->kind, device->mtu, device->where[0] ? ", " : "", device->where);
+	}
+	tf_script_list(app->script, list_callback, NULL);
+	if (app->device[TF_LEFT]->local && app->device[TF_RIGHT]->local)
+		tf_log(TF_LOG_WARNING,
+		       "both devices have addresses in one namespace: the kernel delivers between them "
+		       "by itself and shows the filter no packet; give one of them netns=, or use "
+		       "`tunfilter lab`");
+}
+
+int tf_app_create(struct tf_app **out, uv_loop_t *loop, const struct tf_options *options,
+		  struct tf_error *error)
+{
+	struct tf_app *app = calloc(1, sizeof(*app));
+	struct tf_pipeline_config config = { .verbose = options->verbose, .gone = on_gone };
+	struct tf_side sides[2];
+	int err;
+
+	if (app == NULL)
+		return tf_error_set(error, UV_ENOMEM, "out of memory");
+	app->loop = loop;
+	app->options = options;
+	app->armed = 1e300;
+
+	err = tf_script_create(&app->script, options, error);
+	if (err < 0)
+		goto fail;
+	if (tf_device_spec_link(&options->device[TF_LEFT]) != tf_device_spec_link(&options->device[TF_RIGHT])) {
+		err = tf_error_set(error, TF_EOPTION,
+				   "--left and --right: one carries IP packets (tun), the other Ethernet "
+				   "frames (tap); give both the same kind");
+		goto fail;
+	}
+	for (int side = TF_LEFT; side <= TF_RIGHT; side++) {
+		struct tf_error reason = { 0 };
+
+		err = tf_device_open(&app->device[side], &options->device[side], &reason);
+		if (err < 0) {
+			tf_error_set(error, err, "%s device: %s", side_names[side], reason.text);
+			goto fail;
+		}
+		sides[side].name = app->device[side]->name;
+		sides[side].kind = app->device[side]->ops->kind;
+		sides[side].mtu = app->device[side]->mtu;
+		config.device[side] = app->device[side];
+	}
+	err = tf_script_load(app->script, sides, app->device[TF_LEFT]->link, error);
+	if (err < 0)
+		goto fail;
+
+	config.script = app->script;
+	config.arg = app;
+	err = tf_pipeline_create(&app->pipeline, &config);
+	if (err < 0) {
+		tf_error_set(error, err, "out of memory");
+		goto fail;
+	}
+	start_lines(app);
+	*out = app;
+	return 0;
+
+fail:
+	tf_app_destroy(app);
+	return err;
+}
+
+static void watch_signal(struct tf_app *app, int number)
+{
+	uv_signal_t *handle = &app->signals[app->signal_count++];
+
+	uv_signal_init(app->loop, handle);
+	handle->data = app;
+	uv_signal_start(handle, on_signal, number);
+}
+
+int tf_app_start(struct tf_app *app, int interrupts, struct tf_error *error)
+{
+	int err;
+
+	uv_prepare_init(app->loop, &app->prepare);
+	uv_timer_init(app->loop, &app->script_timer);
+	uv_timer_init(app->loop, &app->stats_timer);
+	app->prepare.data = app->script_timer.data = app->stats_timer.data = app;
+	app->started = 1;
+#ifdef SIGUSR1
+	watch_signal(app, SIGUSR1);
+#endif
+	if (interrupts) {
+		watch_signal(app, SIGINT);
+		watch_signal(app, SIGTERM);
+#ifdef SIGHUP
+		watch_signal(app, SIGHUP);
+#endif
+	}
+	err = tf_script_start(app->script, error);
+	if (err < 0)
+		return err;
+	tf_pipeline_tick(app->pipeline); /* what on_start sent */
+	err = tf_pipeline_start(app->pipeline, app->loop);
+	if (err < 0)
+		return tf_error_set(error, err, "the devices cannot be watched: %s", tf_error_name(err));
+	uv_prepare_start(&app->prepare, on_prepare);
+	if (app->options->stats_seconds > 0) {
+		uint64_t period = (uint64_t) (app->options->stats_seconds * 1000);
+
+		uv_timer_start(&app->stats_timer, on_stats_timer, period, period ? period : 1);
+	}
+	return 0;
+}
+
+int tf_app_run(struct tf_app *app)
+{
+	while (!app->stopping)
+		uv_run(app->loop, UV_RUN_ONCE);
+	return app->status;
+}
+
+void tf_app_stop(struct tf_app *app, int status)
+{
+	if (!app->stopping)
+		app->status = status;
+	app->stopping = 1;
+	uv_stop(app->loop);
+}
+
+static void close_handles(struct tf_app *app)
+{
+	for (int i = 0; i < app->signal_count; i++)
+		uv_close((uv_handle_t *) &app->signals[i], NULL);
+	if (app->started) {
+		uv_close((uv_handle_t *) &app->prepare, NULL);
+		uv_close((uv_handle_t *) &app->script_timer, NULL);
+		uv_close((uv_handle_t *) &app->stats_timer, NULL);
+	}
+	/* Handles of ours and of the devices close here; a caller's own live on. */
+	for (int turn = 0; turn < 4; turn++)
+		uv_run(app->loop, UV_RUN_NOWAIT);
+}
+
+void tf_app_destroy(struct tf_app *app)
+{
+	if (app == NULL)
+		return;
+	if (app->pipeline != NULL) {
+		if (app->started) {
+			tf_script_stop(app->script);
+			tf_pipeline_tick(app->pipeline); /* what on_stop sent */
+			if (!app->options->quiet)
+				print_table(app);
+		}
+		tf_pipeline_stop(app->pipeline);
+	}
+	close_handles(app);
+	tf_pipeline_destroy(app->pipeline);
+	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
+		if (app->device[side] != NULL)
+			tf_device_close(app->device[side]);
+	tf_script_destroy(app->script);
+	free(app);
+}
+
+int tf_command_run(const struct tf_options *options)
+{
+	struct tf_error error = { 0 };
+	struct tf_app *app = NULL;
+	uv_loop_t loop;
+	int err, status;
+
+	err = uv_loop_init(&loop);
+	if (err < 0) {
+		tf_log(TF_LOG_ERROR, "the event loop: %s", uv_strerror(err));
+		return TF_EXIT_SYSTEM;
+	}
+	err = tf_app_create(&app, &loop, options, &error);
+	if (err == 0)
+		err = tf_app_start(app, 1, &error);
+	if (err < 0) {
+		tf_log(TF_LOG_ERROR, "%s", error.text);
+		status = tf_error_exit(err);
+	} else {
+		status = tf_app_run(app);
+	}
+	tf_app_destroy(app);
+	uv_loop_close(&loop);
+	return status;
+}

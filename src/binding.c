@@ -1,0 +1,194 @@
+/* The C functions that the Lua library calls through the plain Lua interface: nothing a packet. */
+#include <lauxlib.h>
+#include <lualib.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <uv.h>
+
+#include "embedded.h"
+#include "log.h"
+#include "script_state.h"
+
+static struct tf_script *script_of(lua_State *L)
+{
+	return lua_touserdata(L, lua_upvalueindex(1));
+}
+
+/* "12:00:01.123 ", local time. */
+static void add_time(luaL_Buffer *buffer)
+{
+	uv_timeval64_t now = { 0, 0 };
+	struct tm tm = { 0 };
+	char text[32];
+	time_t seconds;
+
+	uv_gettimeofday(&now);
+	seconds = (time_t) now.tv_sec;
+	localtime_r(&seconds, &tm);
+	snprintf(text, sizeof(text), "%02d:%02d:%02d.%03d ", tm.tm_hour, tm.tm_min, tm.tm_sec,
+		 (int) (now.tv_usec / 1000));
+	luaL_addstring(buffer, text);
+}
+
+/* log(...): the arguments as print shows them, on one line with the time; control characters escaped. */
+static int binding_log(lua_State *L)
+{
+	int count = lua_gettop(L);
+	luaL_Buffer buffer;
+	size_t length;
+
+	lua_getglobal(L, "tostring");
+	for (int i = 1; i <= count; i++) {
+		lua_pushvalue(L, -1);
+		lua_pushvalue(L, i);
+		lua_call(L, 1, 1);
+		if (lua_type(L, -1) != LUA_TSTRING)
+			return luaL_error(L, "argument %d has a __tostring that gives no string", i);
+		lua_replace(L, i);
+	}
+	luaL_buffinit(L, &buffer);
+	add_time(&buffer);
+	for (int i = 1; i <= count; i++) {
+		const char *text = lua_tolstring(L, i, &length);
+
+		if (i > 1)
+			luaL_addchar(&buffer, '\t');
+		for (size_t j = 0; j < length; j++) {
+			unsigned char c = (unsigned char) text[j];
+			char escaped[8];
+
+			if (c >= 32 ? c != 127 : (c == '\t' || c == '\n')) {
+				luaL_addchar(&buffer, (char) c);
+				continue;
+			}
+			snprintf(escaped, sizeof(escaped), "\\x%02x", c);
+			luaL_addstring(&buffer, escaped);
+		}
+	}
+	luaL_addchar(&buffer, '\n');
+	luaL_pushresult(&buffer);
+	{
+		const char *line = lua_tolstring(L, -1, &length);
+
+		tf_log_write(line, length);
+	}
+	return 0;
+}
+
+/* expression(text): its number, from 0; or nil and a message. */
+static int binding_expression(lua_State *L)
+{
+	struct tf_script *script = script_of(L);
+	struct tf_expression **grown;
+	struct tf_error error = { 0 };
+	size_t length;
+	const char *text = luaL_checklstring(L, 1, &length);
+
+	if (strlen(text) != length) {
+		lua_pushnil(L);
+		lua_pushliteral(L, "the expression has a zero byte in it");
+		return 2;
+	}
+	grown = realloc(script->expressions, (script->expression_count + 1) * sizeof(struct tf_expression *));
+	if (grown == NULL)
+		return luaL_error(L, "out of memory");
+	script->expressions = grown;
+	if (tf_expression_compile(&grown[script->expression_count], text, script->link, &error) < 0) {
+		lua_pushnil(L);
+		lua_pushstring(L, error.text);
+		return 2;
+	}
+	lua_pushinteger(L, (lua_Integer) script->expression_count++);
+	return 1;
+}
+
+/* link(): TF_LINK_… of the devices. */
+static int binding_link(lua_State *L)
+{
+	lua_pushinteger(L, script_of(L)->link);
+	return 1;
+}
+
+static const luaL_Reg functions[] = {
+	{ "log", binding_log },
+	{ "expression", binding_expression },
+	{ "link", binding_link },
+	{ NULL, NULL },
+};
+
+/* [-0, +1]: the table `host`. */
+static void push_host(lua_State *L, struct tf_script *script)
+{
+	lua_newtable(L);
+	for (const luaL_Reg *reg = functions; reg->name != NULL; reg++) {
+		lua_pushlightuserdata(L, script);
+		lua_pushcclosure(L, reg->func, 1);
+		lua_setfield(L, -2, reg->name);
+	}
+	lua_newtable(L);
+	for (size_t i = 0; i < script->options->setting_count; i++) {
+		const struct tf_setting *setting = &script->options->settings[i];
+
+		lua_pushlstring(L, setting->key, setting->key_len);
+		lua_pushstring(L, setting->value);
+		lua_rawset(L, -3);
+	}
+	lua_setfield(L, -2, "args");
+}
+
+const struct tf_embedded *tf_embedded_find(const char *name)
+{
+	for (const struct tf_embedded *file = tf_embedded_files; file->name != NULL; file++)
+		if (strcmp(file->name, name) == 0)
+			return file;
+	return NULL;
+}
+
+/* [-0, +1]: the chunk of a library file. */
+static void load_library(lua_State *L, const struct tf_embedded *file)
+{
+	int status;
+#ifdef TF_LUA_DIR
+	lua_pushfstring(L, "%s/%s.lua", TF_LUA_DIR, file->name);
+	status = luaL_loadfile(L, lua_tostring(L, -1));
+	lua_remove(L, -2);
+#else
+	lua_pushfstring(L, "=[tunfilter]/%s.lua", file->name);
+	status = luaL_loadbuffer(L, (const char *) file->text, file->size, lua_tostring(L, -1));
+	lua_remove(L, -2);
+#endif
+	if (status != 0)
+		lua_error(L);
+}
+
+/* Called protected, with the script as lightuserdata; leaves nothing. */
+int tf_binding_open(lua_State *L)
+{
+	struct tf_script *script = lua_touserdata(L, 1);
+	const struct tf_embedded *declarations = tf_embedded_find("declarations");
+
+	luaL_openlibs(L);
+	lua_pushlightuserdata(L, script);
+	lua_setfield(L, LUA_REGISTRYINDEX, "tunfilter");
+
+	lua_getglobal(L, "package");
+	lua_getfield(L, -1, "preload");
+	for (const struct tf_embedded *file = tf_embedded_files; file->name != NULL; file++) {
+		if (file == declarations)
+			continue;
+		lua_pushfstring(L, "tunfilter.%s", file->name);
+		load_library(L, file);
+		lua_rawset(L, -3);
+	}
+	lua_pop(L, 1);
+
+	lua_getfield(L, -1, "loaded");
+	load_library(L, tf_embedded_find("core"));
+	lua_pushlstring(L, (const char *) declarations->text, declarations->size);
+	lua_pushlightuserdata(L, &script->context);
+	push_host(L, script);
+	lua_call(L, 3, 1);
+	lua_setfield(L, -2, "tunfilter.core");
+	return 0;
+}

@@ -1,0 +1,42 @@
+/* `tunfilter check`: what a script registers, without a device. */
+#include <stdio.h>
+
+#include "app.h"
+#include "log.h"
+#include "script.h"
+
+static void print_line(void *arg, const char *text)
+{
+	int *count = arg;
+
+	printf("callback  %s\n", text);
+	++*count;
+}
+
+int tf_command_check(const struct tf_options *options)
+{
+	struct tf_error error = { 0 };
+	struct tf_script *script = NULL;
+	struct tf_side sides[2];
+	int err, count = 0;
+
+	for (int side = TF_LEFT; side <= TF_RIGHT; side++) {
+		const struct tf_device_spec *spec = &options->device[side];
+
+		sides[side].name = spec->name[0] ? spec->name : side == TF_LEFT ? "left" : "right";
+		sides[side].kind = spec->kind;
+		sides[side].mtu = spec->mtu ? spec->mtu : 1500;
+	}
+	err = tf_script_create(&script, options, &error);
+	if (err == 0)
+		err = tf_script_load(script, sides, tf_device_spec_link(&options->device[TF_LEFT]), &error);
+	if (err < 0) {
+		tf_log(TF_LOG_ERROR, "%s", error.text);
+	} else {
+		tf_script_list(script, print_line, &count);
+		if (count == 0)
+			printf("%s registers no callback: every packet is forwarded\n", options->script);
+	}
+	tf_script_destroy(script);
+	return err < 0 ? tf_error_exit(err) : TF_EXIT_OK;
+}

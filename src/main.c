@@ -1,0 +1,52 @@
+/* tunfilter: joins two virtual network devices through a Lua script. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "app.h"
+#include "doctor.h"
+#include "lab.h"
+#include "log.h"
+#include "options.h"
+
+int main(int argc, char **argv)
+{
+	struct tf_options options;
+	struct tf_error error = { 0 };
+	int colour = isatty(2) && getenv("NO_COLOR") == NULL;
+	int err, status = TF_EXIT_OK;
+
+	tf_log_setup(TF_LOG_INFO, colour);
+	err = tf_options_parse(&options, argc, argv, &error);
+	if (err < 0) {
+		tf_log(TF_LOG_ERROR, "%s", error.text);
+		tf_options_free(&options);
+		return tf_error_exit(err);
+	}
+	tf_log_setup(options.quiet ? TF_LOG_WARNING : TF_LOG_INFO, colour);
+	switch (options.command) {
+	case TF_COMMAND_RUN:
+		status = tf_command_run(&options);
+		break;
+	case TF_COMMAND_LAB:
+		status = tf_command_lab(&options);
+		break;
+	case TF_COMMAND_ENTER:
+		status = tf_command_enter(&options);
+		break;
+	case TF_COMMAND_CHECK:
+		status = tf_command_check(&options);
+		break;
+	case TF_COMMAND_DOCTOR:
+		status = tf_command_doctor();
+		break;
+	case TF_COMMAND_HELP:
+		fputs(tf_options_help, stdout);
+		break;
+	case TF_COMMAND_VERSION:
+		printf("tunfilter %s\n", TF_VERSION);
+		break;
+	}
+	tf_options_free(&options);
+	return status;
+}

@@ -1,0 +1,221 @@
+#include "pipeline.h"
+
+#include <stdlib.h>
+
+#include "batch.h"
+#include "outbox.h"
+#include "parse.h"
+#include "trace.h"
+
+#define ROUNDS	    4 /* batches of one device before the other has its turn */
+#define OUT_PACKETS (TF_BUDGET + TF_OUTBOX_PACKETS)
+
+struct tf_pipeline {
+	struct tf_pipeline_config config;
+	struct tf_batch *batch;
+	struct tf_trace *trace; /* NULL unless verbose */
+	struct tf_stats stats;
+	double number;		/* of the last packet read */
+	int gone[2];		/* the device has been reported */
+	struct tf_packet **out[2]; /* what goes to each side this turn, in order */
+	uint32_t out_count[2];
+};
+
+int tf_pipeline_create(struct tf_pipeline **out, const struct tf_pipeline_config *config)
+{
+	struct tf_pipeline *pipeline = calloc(1, sizeof(*pipeline));
+
+	if (pipeline == NULL)
+		return UV_ENOMEM;
+	pipeline->config = *config;
+	pipeline->stats.started = (double) uv_hrtime() / 1e9;
+	pipeline->out[0] = calloc(OUT_PACKETS, sizeof(struct tf_packet *));
+	pipeline->out[1] = calloc(OUT_PACKETS, sizeof(struct tf_packet *));
+	if (pipeline->out[0] == NULL || pipeline->out[1] == NULL ||
+	    tf_batch_create(&pipeline->batch, TF_BUDGET) != 0 ||
+	    (config->verbose && tf_trace_create(&pipeline->trace, TF_BUDGET) != 0)) {
+		tf_pipeline_destroy(pipeline);
+		return UV_ENOMEM;
+	}
+	*out = pipeline;
+	return 0;
+}
+
+void tf_pipeline_destroy(struct tf_pipeline *pipeline)
+{
+	if (pipeline == NULL)
+		return;
+	tf_trace_destroy(pipeline->trace);
+	tf_batch_destroy(pipeline->batch);
+	free(pipeline->out[0]);
+	free(pipeline->out[1]);
+	free(pipeline);
+}
+
+static void device_gone(struct tf_pipeline *pipeline, int side, int code)
+{
+	if (pipeline->gone[side])
+		return;
+	pipeline->gone[side] = 1;
+	pipeline->config.gone(pipeline->config.arg, pipeline->config.device[side], code);
+}
+
+static void add(struct tf_count *count, const struct tf_packet *packet)
+{
+	count->packets++;
+	count->bytes += packet->len;
+}
+
+static void to_side(struct tf_pipeline *pipeline, int side, struct tf_packet *packet)
+{
+	pipeline->out[side][pipeline->out_count[side]++] = packet;
+}
+
+/* Counts a packet under what was decided for it, and puts it where it goes. */
+static void judge(struct tf_pipeline *pipeline, struct tf_packet *packet)
+{
+	struct tf_direction *direction = &pipeline->stats.direction[packet->from];
+
+	if (packet->malformed)
+		add(&direction->malformed, packet);
+	if (packet->flags & TF_FAILED)
+		add(&direction->errors, packet);
+	switch (packet->verdict) {
+	case TF_VERDICT_FORWARD:
+		if (!(packet->flags & TF_FAILED))
+			add(&direction->forwarded, packet);
+		to_side(pipeline, !packet->from, packet);
+		break;
+	case TF_VERDICT_REPLY:
+		add(&direction->replied, packet);
+		to_side(pipeline, packet->from, packet);
+		break;
+	default:
+		if (!(packet->flags & TF_FAILED))
+			add(&direction->dropped, packet);
+		break;
+	}
+}
+
+static void write_side(struct tf_pipeline *pipeline, int side)
+{
+	struct tf_direction *direction = &pipeline->stats.direction[!side];
+	struct tf_device *device = pipeline->config.device[side];
+	struct tf_written written = { 0 };
+	int err;
+
+	if (pipeline->out_count[side] == 0)
+		return;
+	err = tf_device_write(device, pipeline->out[side], pipeline->out_count[side], &written);
+	pipeline->out_count[side] = 0;
+	direction->invalid += written.invalid;
+	direction->lost += written.not_ready + written.full + written.failed;
+	if (err < 0)
+		device_gone(pipeline, side, err);
+}
+
+/* Writes the batch's packets (NULL: none) and the outbox's, each at its place in the order. */
+static void deliver(struct tf_pipeline *pipeline, struct tf_batch *batch)
+{
+	struct tf_outbox *outbox = tf_script_outbox(pipeline->config.script);
+	uint32_t count = batch ? batch->count : 0, sent = 0;
+
+	for (uint32_t i = 0; i <= count; i++) {
+		for (; sent < outbox->count && (i == count || outbox->sent[sent].before <= i); sent++) {
+			struct tf_sent *entry = &outbox->sent[sent];
+
+			add(&pipeline->stats.direction[!entry->side].sent, &entry->packet);
+			if (pipeline->trace)
+				tf_trace_sent(pipeline->trace, &entry->packet, entry->side);
+			to_side(pipeline, entry->side, &entry->packet);
+		}
+		if (i == count)
+			break;
+		if (pipeline->trace)
+			tf_trace_after(pipeline->trace, i, &batch->packets[i], pipeline->config.script);
+		judge(pipeline, &batch->packets[i]);
+	}
+	write_side(pipeline, TF_LEFT);
+	write_side(pipeline, TF_RIGHT);
+	if (outbox->count > 0)
+		tf_outbox_clear(outbox);
+}
+
+static void process(struct tf_pipeline *pipeline, struct tf_batch *batch)
+{
+	uv_timeval64_t now = { 0, 0 };
+	double time;
+
+	uv_gettimeofday(&now);
+	time = (double) now.tv_sec + now.tv_usec / 1e6;
+	for (uint32_t i = 0; i < batch->count; i++) {
+		struct tf_packet *packet = &batch->packets[i];
+
+		packet->time = time;
+		packet->number = ++pipeline->number;
+		tf_parse(packet);
+		add(&pipeline->stats.direction[batch->from].in, packet);
+		if (pipeline->trace)
+			tf_trace_before(pipeline->trace, i, packet);
+	}
+	tf_script_run(pipeline->config.script, batch);
+	deliver(pipeline, batch);
+}
+
+static void on_ready(struct tf_device *device, int status, void *arg)
+{
+	struct tf_pipeline *pipeline = arg;
+	struct tf_batch *batch = pipeline->batch;
+	int side = device == pipeline->config.device[TF_RIGHT];
+
+	if (status < 0) {
+		device_gone(pipeline, side, status);
+		return;
+	}
+	for (int round = 0; round < ROUNDS; round++) {
+		int count;
+
+		tf_batch_reset(batch, (uint8_t) side, device->link);
+		count = tf_device_read(device, batch);
+		if (count < 0 && count != TF_ENOTREADY)
+			device_gone(pipeline, side, count);
+		if (batch->count > 0)
+			process(pipeline, batch);
+		if (batch->count < batch->budget)
+			break;
+	}
+}
+
+int tf_pipeline_start(struct tf_pipeline *pipeline, uv_loop_t *loop)
+{
+	int err;
+
+	err = tf_device_start(pipeline->config.device[TF_LEFT], loop, on_ready, pipeline);
+	if (err < 0)
+		return err;
+	err = tf_device_start(pipeline->config.device[TF_RIGHT], loop, on_ready, pipeline);
+	if (err < 0)
+		tf_device_stop(pipeline->config.device[TF_LEFT]);
+	return err;
+}
+
+void tf_pipeline_tick(struct tf_pipeline *pipeline)
+{
+	tf_script_tick(pipeline->config.script, (double) uv_hrtime() / 1e9);
+	deliver(pipeline, NULL);
+}
+
+void tf_pipeline_stop(struct tf_pipeline *pipeline)
+{
+	tf_device_stop(pipeline->config.device[TF_LEFT]);
+	tf_device_stop(pipeline->config.device[TF_RIGHT]);
+}
+
+const struct tf_stats *tf_pipeline_stats(struct tf_pipeline *pipeline)
+{
+	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
+		tf_device_dropped(pipeline->config.device[side],
+				  &pipeline->stats.direction[side].kernel_dropped);
+	pipeline->stats.callback_errors = tf_script_errors(pipeline->config.script);
+	return &pipeline->stats;
+}

@@ -1,0 +1,46 @@
+/*
+ * How packets move: read a batch, parse it, show it to the script, write what it decided.
+ * One for a pair of devices; all on the loop thread.
+ */
+#ifndef TF_PIPELINE_H
+#define TF_PIPELINE_H
+
+#include <uv.h>
+
+#include "device.h"
+#include "script.h"
+#include "stats.h"
+
+#define TF_BUDGET 64 /* packets a batch */
+
+struct tf_pipeline;
+
+/* A device is no more (TF_EGONE) or cannot be read; called once a device at most. */
+typedef void (*tf_pipeline_gone_cb)(void *arg, struct tf_device *device, int code);
+
+struct tf_pipeline_config {
+	struct tf_device *device[2]; /* the caller's, open */
+	struct tf_script *script;    /* the caller's, started */
+	int verbose;		     /* a line a packet on standard error */
+	tf_pipeline_gone_cb gone;
+	void *arg; /* for gone */
+};
+
+/* 0 or UV_ENOMEM. */
+int tf_pipeline_create(struct tf_pipeline **out, const struct tf_pipeline_config *config);
+
+/* Watches both devices on the loop. 0 or a code. */
+int tf_pipeline_start(struct tf_pipeline *pipeline, uv_loop_t *loop);
+
+/* Runs the timers that are due and writes what they, on_start or on_stop sent. */
+void tf_pipeline_tick(struct tf_pipeline *pipeline);
+
+/* Stops watching; handles close in the loop's next turn. */
+void tf_pipeline_stop(struct tf_pipeline *pipeline);
+
+/* The counters, with the devices' own asked for anew. */
+const struct tf_stats *tf_pipeline_stats(struct tf_pipeline *pipeline);
+
+void tf_pipeline_destroy(struct tf_pipeline *pipeline);
+
+#endif

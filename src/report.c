@@ -1,0 +1,125 @@
+/* Errors of callbacks and timers, as the person sees them. */
+#include <lauxlib.h>
+#include <stdio.h>
+#include <string.h>
+#include <uv.h>
+
+#include "describe.h"
+#include "log.h"
+#include "script_state.h"
+
+#define REPORT_SECONDS 10
+
+/* The "rules.lua:12" that a message begins with; the whole message where it has none. */
+static size_t place_length(const char *msg)
+{
+	const char *colon = strchr(msg, ':');
+	size_t length = strlen(msg);
+
+	while (colon != NULL) {
+		size_t digits = strspn(colon + 1, "0123456789");
+
+		if (digits > 0 && colon[1 + digits] == ':') {
+			length = (size_t) (colon + 1 + digits - msg);
+			break;
+		}
+		colon = strchr(colon + 1, ':');
+	}
+	return length < sizeof(((struct tf_report *) 0)->places[0]) - 1
+		       ? length
+		       : sizeof(((struct tf_report *) 0)->places[0]) - 1;
+}
+
+static int place_known(const struct tf_report *report, const char *msg)
+{
+	size_t length = place_length(msg);
+
+	for (uint32_t i = 0; i < report->place_count; i++)
+		if (strncmp(report->places[i], msg, length) == 0 && report->places[i][length] == '\0')
+			return 1;
+	return report->place_count == TF_REPORT_PLACES;
+}
+
+/* Copies a traceback without the library's own frames, which say nothing to a script's author. */
+static void keep_traceback(struct tf_report *report, const char *text)
+{
+	size_t used = 0;
+
+	report->traceback[0] = '\0';
+	for (const char *line = strchr(text, '\n'); line != NULL; line = strchr(line, '\n')) {
+		size_t length = strcspn(++line, "\n");
+
+		if (strncmp(line, "\t[tunfilter]/", 13) == 0 || strncmp(line, "stack traceback:", 16) == 0 ||
+		    strncmp(line, "\t[C]: ", 6) == 0)
+			continue;
+		if (used + length + 2 > sizeof(report->traceback))
+			break;
+		report->traceback[used++] = '\n';
+		memcpy(report->traceback + used, line, length);
+		used += length;
+		report->traceback[used] = '\0';
+	}
+}
+
+/* [-1, +1]: the error value becomes a string. */
+int tf_report_handler(lua_State *L)
+{
+	struct tf_script *script;
+
+	lua_getfield(L, LUA_REGISTRYINDEX, "tunfilter");
+	script = lua_touserdata(L, -1);
+	lua_pop(L, 1);
+
+	if (lua_type(L, 1) != LUA_TSTRING) {
+		if (!luaL_callmeta(L, 1, "__tostring") || lua_type(L, -1) != LUA_TSTRING)
+			lua_pushfstring(L, "the error value is a %s", luaL_typename(L, 1));
+		lua_replace(L, 1);
+		lua_settop(L, 1);
+	}
+	script->report.traceback[0] = '\0';
+	if (!place_known(&script->report, lua_tostring(L, 1))) {
+		luaL_traceback(L, L, "", 1);
+		keep_traceback(&script->report, lua_tostring(L, -1));
+		lua_pop(L, 1);
+	}
+	return 1;
+}
+
+void tf_report_rest(struct tf_script *script)
+{
+	struct tf_report *report = &script->report;
+
+	if (report->unshown == 0)
+		return;
+	tf_log(TF_LOG_WARNING, "%llu more error%s in callbacks, the last: %s",
+	       (unsigned long long) report->unshown, report->unshown == 1 ? "" : "s", report->latest);
+	report->unshown = 0;
+}
+
+void tf_report_error(struct tf_script *script, const char *msg, const struct tf_packet *packet, double now)
+{
+	struct tf_report *report = &script->report;
+	char line[512] = "";
+
+	report->total++;
+	if (place_known(report, msg)) {
+		report->unshown++;
+		snprintf(report->latest, sizeof(report->latest), "%.*s", (int) strcspn(msg, "\n"), msg);
+		if (now - report->last >= REPORT_SECONDS) {
+			report->last = now;
+			tf_report_rest(script);
+		}
+		return;
+	}
+	snprintf(report->places[report->place_count++], sizeof(report->places[0]), "%.*s",
+		 (int) place_length(msg), msg);
+	report->last = now;
+	if (packet == NULL) {
+		tf_log(TF_LOG_ERROR, "%s%s", msg, report->traceback);
+		return;
+	}
+	tf_packet_describe(packet, line, sizeof(line));
+	tf_log(TF_LOG_ERROR, "%s%s\n\tpacket %.0f from %s, %u bytes: %s\n\tit is %s (--on-error); more errors here are counted",
+	       msg, report->traceback, packet->number, packet->from == TF_LEFT ? "left" : "right", packet->len,
+	       line, packet->verdict == TF_VERDICT_FORWARD ? "forwarded" : "dropped");
+}

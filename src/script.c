@@ -1,0 +1,323 @@
+#include "script.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "log.h"
+#include "script_state.h"
+
+/* The stack between calls. */
+enum { SLOT_HANDLER = 1, SLOT_RUNTIME, SLOT_CHUNK, SLOT_RUN, SLOT_STEP, SLOT_TOP = SLOT_STEP };
+
+#define NEVER	       1e300
+#define TICK_TIMERS    1000 /* timers that one turn of the loop runs; the rest have the next */
+
+static double clock_now(void)
+{
+	return (double) uv_hrtime() / 1e9;
+}
+
+/* Puts message and traceback on top of the stack into error, and empties the stack to its slots. */
+static int take_error(struct tf_script *script, struct tf_error *error)
+{
+	const char *text = lua_tostring(script->L, -1);
+
+	tf_error_set(error, TF_ESCRIPT, "%s%s", text ? text : "out of memory", script->report.traceback);
+	script->report.traceback[0] = '\0';
+	lua_settop(script->L, SLOT_TOP);
+	return TF_ESCRIPT;
+}
+
+/* [-args, +results] Calls runtime[name] protected. 0, or lua_pcall's status with the message on top. */
+static int call(struct tf_script *script, const char *name, int args, int results)
+{
+	lua_State *L = script->L;
+
+	script->context.now = clock_now();
+	lua_getfield(L, SLOT_RUNTIME, name);
+	lua_insert(L, -1 - args);
+	return lua_pcall(L, args, results, SLOT_HANDLER);
+}
+
+/* Protected: fills the slots. */
+static int open_runtime(lua_State *L)
+{
+	lua_getglobal(L, "require");
+	lua_pushliteral(L, "tunfilter.runtime");
+	lua_call(L, 1, 1);
+	return 1;
+}
+
+int tf_script_create(struct tf_script **out, const struct tf_options *options, struct tf_error *error)
+{
+	struct tf_script *script = calloc(1, sizeof(*script));
+	lua_State *L;
+	int err;
+
+	if (script == NULL)
+		return tf_error_set(error, UV_ENOMEM, "out of memory");
+	script->options = options;
+	script->context.due = NEVER;
+	script->outbox = tf_outbox_create();
+	script->L = L = luaL_newstate();
+	if (script->outbox == NULL || L == NULL) {
+		err = tf_error_set(error, UV_ENOMEM, "out of memory");
+		goto fail_state;
+	}
+
+	lua_pushcfunction(L, tf_report_handler);
+	if (lua_cpcall(L, tf_binding_open, script) != 0)
+		goto fail_library;
+	lua_pushcfunction(L, open_runtime);
+	if (lua_pcall(L, 0, 1, SLOT_HANDLER) != 0)
+		goto fail_library;
+
+	lua_pushstring(L, options->script);
+	lua_pushboolean(L, options->unsafe);
+	if (call(script, "compile", 2, 2) != 0)
+		goto fail_library;
+	if (lua_isnil(L, SLOT_CHUNK)) {
+		err = tf_error_set(error, TF_ESCRIPT, "%s", lua_tostring(L, -1));
+		goto fail_state;
+	}
+	lua_settop(L, SLOT_TOP);
+	*out = script;
+	return 0;
+
+fail_library:
+	err = tf_error_set(error, UV_ENOMEM, "the Lua library did not load: %s", lua_tostring(L, -1));
+fail_state:
+	tf_script_destroy(script);
+	return err;
+}
+
+static int keep_labels(struct tf_script *script)
+{
+	lua_State *L = script->L;
+	uint32_t count = (uint32_t) lua_objlen(L, -1);
+
+	script->labels = calloc(count ? count : 1, sizeof(char *));
+	if (script->labels == NULL)
+		return UV_ENOMEM;
+	for (; script->label_count < count; script->label_count++) {
+		char *label;
+
+		lua_rawgeti(L, -1, (int) script->label_count + 1);
+		lua_rawgeti(L, -1, 1);
+		label = strdup(lua_tostring(L, -1));
+		lua_pop(L, 2);
+		if (label == NULL)
+			return UV_ENOMEM;
+		script->labels[script->label_count] = label;
+	}
+	return 0;
+}
+
+int tf_script_load(struct tf_script *script, const struct tf_side sides[2], uint8_t link,
+		   struct tf_error *error)
+{
+	lua_State *L = script->L;
+
+	script->link = link;
+	for (int side = TF_LEFT; side <= TF_RIGHT; side++) {
+		lua_pushinteger(L, side);
+		lua_pushstring(L, sides[side].name);
+		lua_pushstring(L, sides[side].kind);
+		lua_pushnumber(L, sides[side].mtu);
+		if (call(script, "describe_side", 4, 0) != 0)
+			return take_error(script, error);
+	}
+	script->context.now = clock_now();
+	lua_pushvalue(L, SLOT_CHUNK);
+	if (lua_pcall(L, 0, 0, SLOT_HANDLER) != 0)
+		return take_error(script, error);
+	return 0;
+}
+
+void tf_script_list(struct tf_script *script, void (*line)(void *arg, const char *text), void *arg)
+{
+	lua_State *L = script->L;
+
+	if (call(script, "callbacks", 0, 1) != 0) {
+		lua_settop(L, SLOT_TOP);
+		return;
+	}
+	for (int i = 1; i <= (int) lua_objlen(L, -1); i++) {
+		char text[1024];
+		const char *label, *expression, *from, *where;
+
+		lua_rawgeti(L, SLOT_TOP + 1, i);
+		lua_rawgeti(L, -1, 1);
+		lua_rawgeti(L, -2, 2);
+		lua_rawgeti(L, -3, 3);
+		lua_rawgeti(L, -4, 4);
+		label = lua_tostring(L, -4);
+		expression = lua_tostring(L, -3);
+		from = lua_tostring(L, -2);
+		where = lua_tostring(L, -1);
+		snprintf(text, sizeof(text), "%s%s%s%s: %s%s%s", label, where ? " (" : "", where ? where : "",
+			 where ? ")" : "", expression ? expression : "every packet", from ? ", from " : "",
+			 from ? from : "");
+		line(arg, text);
+		lua_settop(L, SLOT_TOP + 1);
+	}
+	lua_settop(L, SLOT_TOP);
+}
+
+int tf_script_start(struct tf_script *script, struct tf_error *error)
+{
+	lua_State *L = script->L;
+	int more;
+
+	do {
+		lua_pushliteral(L, "starts");
+		if (call(script, "hook", 1, 1) != 0)
+			return take_error(script, error);
+		more = lua_toboolean(L, -1);
+		lua_pop(L, 1);
+	} while (more);
+
+	if (call(script, "callbacks", 0, 1) != 0)
+		return take_error(script, error);
+	if (keep_labels(script) != 0)
+		return tf_error_set(error, UV_ENOMEM, "out of memory");
+	lua_pop(L, 1);
+
+	if (call(script, "seal", 0, 1) != 0)
+		return take_error(script, error);
+	lua_replace(L, SLOT_RUN);
+	lua_getfield(L, SLOT_RUNTIME, "step");
+	lua_replace(L, SLOT_STEP);
+	return 0;
+}
+
+/* What every entry from the loop leaves behind. */
+static void leave(struct tf_script *script)
+{
+	script->context.packet = NULL;
+	script->context.number = 0;
+	script->context.callback = 0;
+}
+
+void tf_script_run(struct tf_script *script, struct tf_batch *batch)
+{
+	struct tf_context *context = &script->context;
+	lua_State *L = script->L;
+
+	context->batch = batch;
+	context->now = clock_now();
+	batch->cursor = 0;
+	while (batch->cursor < batch->count) {
+		struct tf_packet *packet;
+		const char *message;
+
+		lua_pushvalue(L, SLOT_RUN);
+		if (lua_pcall(L, 0, 0, SLOT_HANDLER) == 0)
+			break;
+		packet = &batch->packets[batch->cursor++];
+		packet->verdict = (uint8_t) script->options->on_error;
+		packet->flags |= TF_FAILED;
+		packet->callback = context->callback;
+		leave(script);
+		message = lua_tostring(L, -1);
+		tf_report_error(script, message ? message : "out of memory", packet, context->now);
+		lua_settop(L, SLOT_TOP);
+	}
+	context->batch = NULL;
+	leave(script);
+}
+
+void tf_script_tick(struct tf_script *script, double now)
+{
+	lua_State *L = script->L;
+
+	script->context.now = now;
+	for (int i = 0; i < TICK_TIMERS && script->context.due <= now; i++) {
+		lua_pushvalue(L, SLOT_STEP);
+		if (lua_pcall(L, 0, 0, SLOT_HANDLER) != 0) {
+			const char *message = lua_tostring(L, -1);
+
+			tf_report_error(script, message ? message : "out of memory", NULL, now);
+			lua_settop(L, SLOT_TOP);
+		}
+	}
+}
+
+double tf_script_due(const struct tf_script *script)
+{
+	return script->context.due;
+}
+
+void tf_script_stop(struct tf_script *script)
+{
+	lua_State *L = script->L;
+	int more = 1;
+
+	while (more) {
+		lua_pushliteral(L, "stops");
+		if (call(script, "hook", 1, 1) != 0) {
+			const char *message = lua_tostring(L, -1);
+
+			tf_report_error(script, message ? message : "out of memory", NULL, clock_now());
+			lua_settop(L, SLOT_TOP);
+			continue;
+		}
+		more = lua_toboolean(L, -1);
+		lua_pop(L, 1);
+	}
+	tf_report_rest(script);
+}
+
+uint64_t tf_script_errors(const struct tf_script *script)
+{
+	return script->report.total;
+}
+
+struct tf_outbox *tf_script_outbox(struct tf_script *script)
+{
+	return script->outbox;
+}
+
+const char *tf_script_callback(const struct tf_script *script, uint32_t callback)
+{
+	return callback >= 1 && callback <= script->label_count ? script->labels[callback - 1] : "";
+}
+
+int tf_context_send(struct tf_context *context, uint32_t side, const uint8_t *bytes, uint32_t len)
+{
+	struct tf_script *script = (struct tf_script *) context;
+
+	if (side > TF_RIGHT || len > TF_PACKET_MAX || tf_device_refuses(script->link, bytes, len) != NULL)
+		return TF_SEND_INVALID;
+	return tf_outbox_add(script->outbox, (uint8_t) side, script->link,
+			     context->batch ? context->batch->cursor : 0, bytes, len);
+}
+
+const char *tf_context_refuses(struct tf_context *context, uint32_t side, const uint8_t *bytes, uint32_t len)
+{
+	(void) side;
+	return tf_device_refuses(((struct tf_script *) context)->link, bytes, len);
+}
+
+int tf_context_match(struct tf_context *context, uint32_t expression, const struct tf_packet *packet)
+{
+	return tf_expression_match(((struct tf_script *) context)->expressions[expression], packet);
+}
+
+void tf_script_destroy(struct tf_script *script)
+{
+	if (script == NULL)
+		return;
+	if (script->L != NULL)
+		lua_close(script->L);
+	for (uint32_t i = 0; i < script->expression_count; i++)
+		tf_expression_free(script->expressions[i]);
+	free(script->expressions);
+	for (uint32_t i = 0; i < script->label_count; i++)
+		free(script->labels[i]);
+	free(script->labels);
+	tf_outbox_destroy(script->outbox);
+	free(script);
+}

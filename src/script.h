@@ -1,0 +1,73 @@
+/*
+ * A user's script: a Lua state with the library, the script loaded in it, and the ways into it.
+ * Only script.c and binding.c touch the state; every way in is a protected call.
+ *
+ * create → load → start → (run | tick)* → stop → destroy, all on the loop thread.
+ */
+#ifndef TF_SCRIPT_H
+#define TF_SCRIPT_H
+
+#include "batch.h"
+#include "device.h"
+#include "error.h"
+#include "options.h"
+#include "outbox.h"
+
+struct tf_script;
+
+/*
+ * Makes the state and compiles the file, running none of it. 0, TF_ESCRIPT with the message of
+ * the compiler (file and line) or why the file cannot be read, or UV_ENOMEM.
+ */
+int tf_script_create(struct tf_script **out, const struct tf_options *options,
+		     struct tf_error *error);
+
+/* What a script can know of a device. */
+struct tf_side {
+	const char *name;
+	const char *kind;
+	uint32_t mtu; /* bytes */
+};
+
+/*
+ * Runs the script's top level for devices of a link type (TF_LINK_…). 0, or TF_ESCRIPT with
+ * message and traceback.
+ */
+int tf_script_load(struct tf_script *script, const struct tf_side sides[2], uint8_t link,
+		   struct tf_error *error);
+
+/* One line a registered callback, by tf_log at level INFO or to a stream of the caller's. */
+void tf_script_list(struct tf_script *script, void (*line)(void *arg, const char *text), void *arg);
+
+/* Calls on_start's functions and closes registration. 0, or TF_ESCRIPT as above. */
+int tf_script_start(struct tf_script *script, struct tf_error *error);
+
+/*
+ * Shows every packet of the batch, which is numbered and parsed, to the callbacks, and leaves
+ * verdict, callback and flags in the descriptors. A callback that throws is reported and its
+ * packet gets --on-error's verdict and TF_FAILED. What the script sent meanwhile is in the outbox.
+ */
+void tf_script_run(struct tf_script *script, struct tf_batch *batch);
+
+/* Runs the timers that are due at this time (seconds, monotonic); what they sent is in the outbox. */
+void tf_script_tick(struct tf_script *script, double now);
+
+/* When the next timer is due, in seconds on the same clock; above 1e299 if there is none. */
+double tf_script_due(const struct tf_script *script);
+
+/* Calls on_stop's functions; an error in one is reported and the next is called. */
+void tf_script_stop(struct tf_script *script);
+
+/* Times that a callback or timer threw. */
+uint64_t tf_script_errors(const struct tf_script *script);
+
+/* Packets of the script's own, since the last tf_outbox_clear. */
+struct tf_outbox *tf_script_outbox(struct tf_script *script);
+
+/* "'name' (rules.lua:12)" or "rules.lua:12" for a packet's callback number; "" for 0. */
+const char *tf_script_callback(const struct tf_script *script, uint32_t callback);
+
+/* Frees all; NULL is fine. */
+void tf_script_destroy(struct tf_script *script);
+
+#endif

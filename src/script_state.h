@@ -1,0 +1,53 @@
+/* The inside of a script, for script.c, report.c and binding.c only. */
+#ifndef TF_SCRIPT_STATE_H
+#define TF_SCRIPT_STATE_H
+
+#include <lua.h>
+
+#include "context.h"
+#include "expression.h"
+#include "script.h"
+
+#define TF_REPORT_PLACES 64
+
+/* Errors of callbacks and timers: the first at each place is shown, later ones are counted. */
+struct tf_report {
+	char places[TF_REPORT_PLACES][96]; /* "rules.lua:12", of the errors shown so far */
+	uint32_t place_count;
+	uint64_t total;	    /* errors */
+	uint64_t unshown;   /* errors since the last line about them */
+	double last;	    /* when that line was, seconds, monotonic */
+	char latest[256];   /* first line of the newest message, where it was not shown */
+	char traceback[4096]; /* of the newest error, if its place is new; else "" */
+};
+
+struct tf_script {
+	struct tf_context context; /* first: the functions of context.h are given its address */
+	lua_State *L;		   /* its stack holds the SLOT_… values, nothing else between calls */
+	struct tf_outbox *outbox;
+	struct tf_expression **expressions; /* expression_count of them, by number */
+	uint32_t expression_count;
+	char **labels; /* label_count of them: the callbacks in words */
+	uint32_t label_count;
+	const struct tf_options *options;
+	uint8_t link; /* TF_LINK_…, from load on */
+	struct tf_report report;
+};
+
+/* Opens the libraries and makes the module table that the library's core.lua gets; binding.c. */
+int tf_binding_open(lua_State *L);
+
+/* lua_pcall's handler: keeps the traceback of an error at a place that is new; report.c. */
+int tf_report_handler(lua_State *L);
+
+/*
+ * Tells the person of the error whose message is msg; packet is the one it happened on or NULL.
+ * now is in seconds, monotonic.
+ */
+void tf_report_error(struct tf_script *script, const char *msg, const struct tf_packet *packet,
+		     double now);
+
+/* A last line about errors that were counted and not shown. */
+void tf_report_rest(struct tf_script *script);
+
+#endif
