@@ -1,10 +1,13 @@
-"""Packets into and out of the two devices of a lab, byte for byte.
+"""Packets into and out of the filter's two devices, byte for byte.
 
 `tunfilter lab RULES.lua -- python3 wire.py` runs main() inside the lab, as the left host's command.
 It opens a packet socket on each host's one device and hands both to the test over its standard
 input, a socket pair. A socket stays in the namespace where it was opened, so from then on the test
 itself sends and receives: what it sends on a device is what the filter reads from that device, and
 what it receives there is what the filter wrote to it. The lab ends when the test closes its end.
+
+`python3 wire.py tunfilter run RULES.lua --left tun,netns={left} …` does the same for `run`, with
+two hosts of its own making: {left} and {right} become pids of processes in their namespaces.
 """
 
 import array
@@ -12,6 +15,7 @@ import ctypes
 import json
 import os
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -23,7 +27,8 @@ SOL_PACKET, PACKET_AUXDATA, PACKET_IGNORE_OUTGOING = 263, 8, 23
 SO_RCVBUFFORCE, SO_SNDBUFFORCE = 33, 32
 TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID = 0x10, 0x40
 CLONE_NEWNET = 0x40000000
-NAMESPACE_FD = {"left": 100, "right": 101}  # of the lab's own process, pid 1 of its pid namespace
+# Where the hosts' network namespaces are. In a lab its own process, pid 1 there, keeps them open.
+NAMESPACES = {"left": "/proc/1/fd/100", "right": "/proc/1/fd/101"}
 
 
 class Port:
@@ -60,6 +65,11 @@ class Port:
             packets.append(packet)
         return packets
 
+    def drain(self):
+        """Forgets what came so far."""
+        while self.receive_one(0) is not None:
+            pass
+
     def nothing(self, seconds=0.2):
         """True if the filter writes nothing to this device for so long."""
         return self.receive_one(seconds) is None
@@ -90,11 +100,10 @@ class Wire:
         for level, kind, value in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 fds.frombytes(value)
-        names = json.loads(data)
-        self.left, self.right = (Port(socket.socket(fileno=fd), name) for fd, name in zip(fds, names))
-
-    def port(self, side):
-        return getattr(self, side)
+        hello = json.loads(data)
+        self.pid = hello["pid"]  # of the program; None in a lab
+        self.left, self.right = (Port(socket.socket(fileno=fd), name)
+                                 for fd, name in zip(fds, hello["names"]))
 
     def run(self, side, *argv):
         """Runs a command on a host to its end: (status, what it wrote on both outputs)."""
@@ -109,29 +118,44 @@ class Wire:
         self.control.close()
 
 
+def call(function, *arguments):
+    """Calls a function of the C library that answers 0, or raises what errno says."""
+    if getattr(ctypes.CDLL(None, use_errno=True), function)(*arguments) != 0:
+        raise OSError(ctypes.get_errno(), function)
+
+
 def enter(side):
     """Moves this process into a host's network namespace."""
-    fd = os.open("/proc/1/fd/%d" % NAMESPACE_FD[side], os.O_RDONLY)
-    if ctypes.CDLL(None, use_errno=True).setns(fd, CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "setns to the %s host" % side)
+    fd = os.open(NAMESPACES[side], os.O_RDONLY)
+    call("setns", fd, CLONE_NEWNET)
     os.close(fd)
 
 
+def device_name():
+    """The one device here that is not loopback."""
+    return [name for _, name in socket.if_nameindex() if name != "lo"][0]
+
+
 def open_port(side):
-    """(packet socket, name) of a host's one device that is not loopback."""
+    """(packet socket, name) of a host's device."""
     enter(side)
-    name = [name for _, name in socket.if_nameindex() if name != "lo"][0]
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     for option in (SO_RCVBUFFORCE, SO_SNDBUFFORCE):
         sock.setsockopt(socket.SOL_SOCKET, option, 64 << 20)
     sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
     sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-    sock.bind((name, ETH_P_ALL))
-    return sock, name
+    sock.bind((device_name(), ETH_P_ALL))
+    return sock, device_name()
 
 
-def serve(control):
-    """Runs the commands that the test asks for, until it closes its end."""
+def serve(control, pid=None):
+    """Hands the ports over and runs the commands that the test asks for, until it closes its end."""
+    ports = [open_port("right"), open_port("left")][::-1]
+    fds = array.array("i", [sock.fileno() for sock, _ in ports])
+    control.sendmsg([json.dumps({"pid": pid, "names": [name for _, name in ports]}).encode()],
+                    [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+    for sock, _ in ports:
+        sock.close()
     for line in control.makefile("rb"):
         request = json.loads(line)
         enter(request["side"])
@@ -141,16 +165,44 @@ def serve(control):
         control.sendall(json.dumps(answer).encode() + b"\n")
 
 
-def main():
+def make_host(side):
+    """A process in a network namespace of its own, which lives as long as this one; its pid."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        call("prctl", 1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        call("unshare", CLONE_NEWNET)
+        os.write(writer, b"!")
+        while True:
+            signal.pause()
+    assert os.read(reader, 1)
+    NAMESPACES[side] = "/proc/%d/ns/net" % pid
+    return pid
+
+
+def wait_for_devices(program):
+    """Waits until both hosts have their device, or the program has ended."""
+    here = os.open("/proc/self/ns/net", os.O_RDONLY)
+    for side in NAMESPACES:
+        enter(side)
+        while len(socket.if_nameindex()) < 2 and program.poll() is None:
+            time.sleep(0.01)
+    call("setns", here, CLONE_NEWNET)
+
+
+def main(argv):
     control = socket.socket(fileno=os.dup(0))
-    ports = [open_port("right"), open_port("left")][::-1]
-    fds = array.array("i", [sock.fileno() for sock, _ in ports])
-    control.sendmsg([json.dumps([name for _, name in ports]).encode()],
-                    [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
-    for sock, _ in ports:
-        sock.close()
-    serve(control)
+    if not argv:
+        return serve(control)
+    pids = {side: make_host(side) for side in NAMESPACES}
+    program = subprocess.Popen([word.format(**pids) for word in argv], stdin=subprocess.DEVNULL)
+    wait_for_devices(program)
+    if program.poll() is None:
+        serve(control, program.pid)
+        if program.poll() is None:
+            program.terminate()
+    return program.wait()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
