@@ -106,6 +106,37 @@ def run(place, *argv, user=True, prefix=()):
     return subprocess.CompletedProcess(argv, process.returncode, out, err)
 
 
+ROWS = ("in", "forwarded", "dropped", "replied", "errors", "sent", "malformed", "invalid", "lost",
+        "kernel-dropped")
+
+
+def tables(text):
+    """The tables of counters in a text: each a dict of row -> [from left, from right] packets, and
+    row + " bytes" alike. A row that is not shown is 0; its title's words are at "title"."""
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] == ["direction"]:
+            found.append({name + unit: [0, 0] for name in ROWS for unit in ("", " bytes")})
+            found[-1]["title"] = words[1:]
+        elif found and len(words) == 5 and words[0] in ROWS:
+            name, *numbers = words
+            numbers = [0 if number == "-" else int(number) for number in numbers]
+            found[-1][name] = numbers[0::2]
+            found[-1][name + " bytes"] = numbers[1::2]
+        elif found and words[:1] == ["callback-errors"]:
+            found[-1]["callback-errors"] = int(words[1])
+    return found
+
+
+def check_sums(table):
+    """What must hold of every table."""
+    for unit in ("", " bytes"):
+        for side in (0, 1):
+            parts = sum(table[name + unit][side] for name in ("forwarded", "dropped", "replied", "errors"))
+            assert table["in" + unit][side] == parts, table
+
+
 class Program:
     """Something that runs beside the test; what it writes on standard error grows in .stderr."""
 
@@ -130,6 +161,13 @@ class Program:
         """Waits until standard error matches; the match."""
         return wait_until(lambda: re.search(pattern, self.stderr, re.M), timeout,
                           lambda: "no %r in:\n%s" % (pattern, self.stderr))
+
+    def table(self):
+        """The last table of counters that it printed."""
+        found = tables(self.stderr)
+        assert found, "no table in:\n" + self.stderr
+        check_sums(found[-1])
+        return found[-1]
 
     def signal(self, number):
         os.kill(self.pid, number)
