@@ -1,3 +1,4 @@
+cmake_minimum_required(VERSION 3.16)
 # Run at build time: writes OUTPUT, a C file with every file of LUA_FILES and, under the name
 # "declarations", what stands between the cdef marks in HEADERS.
 

@@ -1,0 +1,5 @@
+-- Looks at every packet and lets it go.
+local tf = require "tunfilter"
+
+tf.on_packet(function(pkt)
+end)
