@@ -1,0 +1,291 @@
+/* `tunfilter doctor` on Linux, and the sentences for what a machine forbids. */
+#include "doctor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <lauxlib.h>
+#include <luajit.h>
+#include <lualib.h>
+#include <net/if.h>
+#include <pcap/pcap.h>
+#include <pwd.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "host_linux.h"
+
+#define NODE "/dev/net/tun"
+
+enum mark { OK, HINT, WARNING, MISSING };
+
+/* The number in a file of /proc, or -1 where there is no such file. */
+static long setting(const char *path)
+{
+	long value = -1;
+	FILE *file = fopen(path, "re");
+
+	if (file && fscanf(file, "%ld", &value) != 1)
+		value = -1;
+	if (file)
+		fclose(file);
+	return value;
+}
+
+/* 0 none, 1 strict, 2 a filter, as containers have. */
+static int seccomp_mode(void)
+{
+	FILE *status = fopen("/proc/self/status", "re");
+	char line[256];
+	int mode = 0;
+
+	while (status && fgets(line, sizeof(line), status))
+		sscanf(line, "Seccomp: %d", &mode);
+	if (status)
+		fclose(status);
+	return mode;
+}
+
+void tf_doctor_namespaces(int error_number, char *text, size_t size)
+{
+	static const char *const otherwise = "; or as root: `sudo tunfilter lab …`";
+	static const struct {
+		const char *path, *name;
+		long forbids;
+		const char *mend;
+	} settings[] = {
+		{"/proc/sys/user/max_user_namespaces", "user.max_user_namespaces", 0, "10000"},
+		{"/proc/sys/user/max_net_namespaces", "user.max_net_namespaces", 0, "10000"},
+		{"/proc/sys/user/max_pid_namespaces", "user.max_pid_namespaces", 0, "10000"},
+		{"/proc/sys/user/max_mnt_namespaces", "user.max_mnt_namespaces", 0, "10000"},
+		{"/proc/sys/kernel/unprivileged_userns_clone", "kernel.unprivileged_userns_clone",
+		 0, "1"},
+		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+		 "kernel.apparmor_restrict_unprivileged_userns", 1, "0"},
+	};
+
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+		if (setting(settings[i].path) != settings[i].forbids)
+			continue;
+		snprintf(text, size,
+			 "%s: the setting %s is %ld, so that plain users may not make namespaces: "
+			 "`sudo sysctl -w %s=%s` allows it%s",
+			 strerror(error_number), settings[i].name, settings[i].forbids,
+			 settings[i].name, settings[i].mend, otherwise);
+		return;
+	}
+	if (error_number == ENOSPC || error_number == EUSERS)
+		snprintf(text, size,
+			 "%s: the limits user.max_user_namespaces, …net…, …pid… or …mnt… are "
+			 "reached (`sysctl user` shows them)%s",
+			 strerror(error_number), otherwise);
+	else if (error_number == EINVAL || error_number == ENOSYS)
+		snprintf(text, size,
+			 "%s: this kernel is built without user namespaces (CONFIG_USER_NS)%s",
+			 strerror(error_number), otherwise);
+	else if (seccomp_mode() == 2)
+		snprintf(text, size,
+			 "%s: a seccomp filter forbids namespaces, as containers' do: start the "
+			 "container with --privileged, or with --security-opt seccomp=unconfined "
+			 "--cap-add SYS_ADMIN --cap-add NET_ADMIN --device " NODE,
+			 strerror(error_number));
+	else
+		snprintf(text, size,
+			 "%s: a security module (SELinux, AppArmor) or a chroot forbids "
+			 "namespaces%s",
+			 strerror(error_number), otherwise);
+}
+
+void tf_doctor_tun(int error_number, char *text, size_t size)
+{
+	struct stat st;
+	struct passwd *owner;
+
+	if (error_number == ENOENT || error_number == ENOTDIR) {
+		snprintf(text, size,
+			 NODE
+			 " is missing: `sudo modprobe tun`, or where that makes none: `sudo mkdir "
+			 "-p /dev/net && sudo mknod -m 0666 " NODE " c 10 200`");
+	} else if (error_number == ENODEV || error_number == ENXIO) {
+		snprintf(text, size, NODE " has no driver behind it: `sudo modprobe tun` loads it");
+	} else if ((error_number == EACCES || error_number == EPERM) && stat(NODE, &st) == 0) {
+		owner = getpwuid(st.st_uid);
+		if (error_number == EPERM)
+			snprintf(text, size,
+				 NODE " (mode %04o) may not be opened in this container: start it "
+				      "with --device " NODE,
+				 st.st_mode & 07777);
+		else
+			snprintf(
+				text, size,
+				"may not open " NODE
+				" (mode %04o, owner %s): `sudo chmod 0666 " NODE
+				"` allows it to all users, which is harmless: each still needs the "
+				"rights to make a device",
+				st.st_mode & 07777, owner ? owner->pw_name : "unknown");
+	} else {
+		snprintf(text, size, "can't open " NODE ": %s", strerror(error_number));
+	}
+}
+
+static void say(enum mark mark, const char *what, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void say(enum mark mark, const char *what, const char *format, ...)
+{
+	static const char *const words[] = {"ok", "hint", "warning", "missing"};
+	static const char *const colours[] = {"32", "36", "33", "31"};
+	const char *no_colour = getenv("NO_COLOR");
+	int colour = isatty(STDOUT_FILENO) && !(no_colour && *no_colour);
+	va_list args;
+
+	if (colour)
+		printf("\033[1;%sm%-8s\033[0m", colours[mark], words[mark]);
+	else
+		printf("%-8s", words[mark]);
+	printf("%-12s", what);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	putchar('\n');
+}
+
+/* Does in a child what lab does; 0, or the errno. */
+static int try_namespaces(void)
+{
+	int status, flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS;
+	int mapped = !tf_host_has_rights();
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		int err;
+
+		if (unshare(flags | (mapped ? CLONE_NEWUSER : 0)) < 0)
+			_exit(errno);
+		err = mapped ? -tf_host_map_user(uid, gid) : 0;
+		if (err == 0 && (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
+				 unshare(CLONE_NEWNET) < 0 || sethostname("left", 4) < 0))
+			err = errno;
+		_exit(err);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return errno;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EPERM;
+}
+
+static int check_tun(void)
+{
+	int fd = open(NODE, O_RDWR | O_CLOEXEC);
+	char text[1024];
+
+	if (fd < 0) {
+		tf_doctor_tun(errno, text, sizeof(text));
+		say(MISSING, "TUN", "%s", text);
+		return 0;
+	}
+	close(fd);
+	say(OK, "TUN", NODE " can be opened");
+	return 1;
+}
+
+static int check_lab(void)
+{
+	int err = try_namespaces();
+	char text[1024];
+
+	if (err == 0) {
+		say(OK, "lab", "this user may make namespaces");
+		return 1;
+	}
+	tf_doctor_namespaces(err, text, sizeof(text));
+	say(MISSING, "lab", "%s", text);
+	return 0;
+}
+
+static int check_run(void)
+{
+	if (tf_host_may_configure()) {
+		say(OK, "run", "this user may make network devices (CAP_NET_ADMIN)");
+		return 1;
+	}
+	say(HINT, "run",
+	    "joining devices of this machine needs CAP_NET_ADMIN: `sudo tunfilter …`; "
+	    "lab does not");
+	return 0;
+}
+
+static void check_luajit(void)
+{
+	lua_State *L = luaL_newstate();
+
+	if (!L) {
+		say(MISSING, "LuaJIT", "it does not start: out of memory");
+		return;
+	}
+	luaL_openlibs(L);
+	if (luaL_dostring(L, "return jit.version, (jit.status())") == 0 && lua_toboolean(L, -1))
+		say(OK, "LuaJIT", "%s, compiler on", lua_tostring(L, -2));
+	else
+		say(WARNING, "LuaJIT",
+		    LUAJIT_VERSION ", compiler off: scripts run, but 30 to 100 times slower");
+	lua_close(L);
+}
+
+static int have_tool(const char *name)
+{
+	static const char *const folders[] = {"/usr/bin", "/bin", "/usr/sbin", "/sbin",
+					      "/usr/local/bin"};
+	char path[64];
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", folders[i], name);
+		if (access(path, X_OK) == 0)
+			return 1;
+	}
+	return 0;
+}
+
+static void check_tools(void)
+{
+	static const char *const tools[] = {"ping", "tcpdump", "iperf3"};
+
+	for (size_t i = 0; i < sizeof(tools) / sizeof(tools[0]); i++)
+		if (!have_tool(tools[i]))
+			say(HINT, "tools", "%s is handy in a lab, and not installed", tools[i]);
+}
+
+int tf_command_doctor(void)
+{
+	struct utsname system;
+	int tun, lab, run;
+
+	if (uname(&system) == 0)
+		say(OK, "system", "%s %s, %s", system.sysname, system.release, system.machine);
+	tun = check_tun();
+	lab = check_lab();
+	run = check_run();
+	check_luajit();
+	say(OK, "libuv", "%s", uv_version_string());
+	say(OK, "libpcap", "%s", pcap_lib_version());
+	if (access("/proc/net/if_inet6", F_OK) == 0)
+		say(OK, "IPv6", "the kernel has it");
+	else
+		say(WARNING, "IPv6",
+		    "switched off in this kernel (ipv6.disable=1): labs have IPv4 only");
+	check_tools();
+	return tun && (lab || run) ? 0 : TF_EXIT_SYSTEM;
+}
