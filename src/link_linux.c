@@ -72,24 +72,23 @@ static struct nlmsghdr *link_request(void *buffer, uint16_t type, int index)
 /* Sends a request and gives every answer to take; 0 or a code. */
 static int ask(struct tf_links *links, struct nlmsghdr *message, mnl_cb_t take, void *arg)
 {
-	unsigned int port = mnl_socket_get_portid(links->requests);
-	char answer[ANSWER_SIZE];
+	_Alignas(struct nlmsghdr) char answer[ANSWER_SIZE];
 	ssize_t length;
-	int more;
+	int more = 1;
 
 	message->nlmsg_seq = ++links->sequence;
 	if (mnl_socket_sendto(links->requests, message, message->nlmsg_len) < 0)
 		return -errno;
-	do {
+	while (more > 0) {
 		length = mnl_socket_recvfrom(links->requests, answer, sizeof(answer));
-		if (length < 0 && errno != EINTR)
-			return -errno;
+		if (length < 0 && errno == EINTR)
+			continue;
 		if (length < 0)
-			more = 1;
-		else
-			more = mnl_cb_run(answer, (size_t)length, links->sequence, port, take, arg);
-		/* EPROTO: what was left of an earlier question. */
-	} while (more > 0 || (more < 0 && (errno == EPROTO || errno == ESRCH)));
+			return -errno;
+		if (((struct nlmsghdr *)answer)->nlmsg_seq != links->sequence)
+			continue; /* the rest of an earlier question */
+		more = mnl_cb_run(answer, (size_t)length, 0, 0, take, arg);
+	}
 	return more < 0 ? -errno : 0;
 }
 
@@ -104,7 +103,7 @@ static int refused(struct tf_links *links, int index, int code, struct tf_error 
 		help = "; that takes root (sudo) or CAP_NET_ADMIN in its namespace";
 	if (tf_link_state(links, index, &state, NULL) < 0)
 		return tf_error_set(error, code, "can't %s: %s%s", what, uv_strerror(code), help);
-	return tf_error_set(error, code, "can't %s of \"%s\": %s%s", what, state.name,
+	return tf_error_set(error, code, "can't %s \"%s\": %s%s", what, state.name,
 			    uv_strerror(code), help);
 }
 
@@ -217,7 +216,7 @@ int tf_link_up(struct tf_links *links, int index, struct tf_error *error)
 	info->ifi_flags = IFF_UP;
 	info->ifi_change = IFF_UP;
 	code = ask(links, message, NULL, NULL);
-	return code < 0 ? refused(links, index, code, error, "set the \"up\" flag") : 0;
+	return code < 0 ? refused(links, index, code, error, "bring up") : 0;
 }
 
 int tf_link_tune(struct tf_links *links, int index, uint32_t mtu, uint32_t queue,
@@ -236,9 +235,9 @@ int tf_link_tune(struct tf_links *links, int index, uint32_t mtu, uint32_t queue
 	code = ask(links, message, NULL, NULL);
 	if (code < 0)
 		return refused(links, index, code, error,
-			       !mtu	? "set the queue length"
-			       : !queue ? "set the MTU"
-					: "set the MTU and queue length");
+			       !mtu	? "set the queue length of"
+			       : !queue ? "set the MTU of"
+					: "set the MTU and queue length of");
 	return 0;
 }
 
@@ -256,7 +255,7 @@ int tf_link_quiet(struct tf_links *links, int index, struct tf_error *error)
 	code = ask(links, message, NULL, NULL);
 	/* A system without IPv6 is quiet already. */
 	if (code < 0 && code != UV_EAFNOSUPPORT)
-		return refused(links, index, code, error, "silence IPv6");
+		return refused(links, index, code, error, "silence IPv6 on");
 	return 0;
 }
 
@@ -286,7 +285,7 @@ int tf_link_add_address(struct tf_links *links, int index, const struct tf_prefi
 				    "can't set the address %s/%d: IPv6 is switched off in that "
 				    "namespace (sysctl net.ipv6.conf.default.disable_ipv6)",
 				    text, address->length);
-	snprintf(what, sizeof(what), "set %s/%d as an address", text, address->length);
+	snprintf(what, sizeof(what), "set %s/%d as an address of", text, address->length);
 	return refused(links, index, code, error, what);
 }
 
@@ -305,7 +304,7 @@ int tf_link_add_default(struct tf_links *links, int index, int family, struct tf
 	route->rtm_type = RTN_UNICAST;
 	mnl_attr_put_u32(message, RTA_OIF, (uint32_t)index);
 	code = ask(links, message, NULL, NULL);
-	return code < 0 ? refused(links, index, code, error, "set a default route out") : 0;
+	return code < 0 ? refused(links, index, code, error, "set a default route out of") : 0;
 }
 
 struct address_search {
@@ -337,7 +336,7 @@ int tf_link_has_address(struct tf_links *links, int index, int *has, struct tf_e
 		code = ask(links, message, take_address, &search);
 	} while (code == UV_EINTR && ++tries < 5);
 	if (code < 0)
-		return refused(links, index, code, error, "read the addresses");
+		return refused(links, index, code, error, "read the addresses of");
 	*has = search.found;
 	return 0;
 }

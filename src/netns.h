@@ -6,6 +6,8 @@
 
 #include "error.h"
 
+#define TF_NETNS_NAMES "/var/run/netns" /* where `ip netns` keeps the names */
+
 /*
  * Opens the namespace that a word names: a name of `ip netns`, a pid, or a path with a slash.
  * A descriptor (close it), or a code with a sentence. where gets "namespace blue" and the like.

@@ -12,8 +12,6 @@
 
 #include "log.h"
 
-#define NAMES "/var/run/netns" /* where `ip netns` keeps them */
-
 static int open_path(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -30,7 +28,7 @@ int tf_netns_open(const char *word, char *where, size_t where_size, struct tf_er
 		snprintf(path, sizeof(path), "%s", word);
 		snprintf(where, where_size, "namespace %s", word);
 	} else {
-		snprintf(path, sizeof(path), NAMES "/%s", word);
+		snprintf(path, sizeof(path), TF_NETNS_NAMES "/%s", word);
 		snprintf(where, where_size, "namespace %s", word);
 	}
 	fd = open_path(path);

@@ -1,289 +1,34 @@
 #include "linux_tun.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/if_tun.h>
-#include <net/if.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../doctor.h"
-#include "../link.h"
 #include "../log.h"
-#include "../netns.h"
 
-#define NODE	    "/dev/net/tun"
-#define TAP_MTU_MAX (TF_IP_MAX - 14) /* the kernel's bound: the frame stays below 64 KiB */
-
-struct tun {
-	struct tf_device device;
-	int fd;			 /* of NODE, non-blocking */
-	int index;		 /* of the interface; stays when it is renamed */
-	struct tf_links *links;	 /* in the interface's namespace */
-	int news_fd;		 /* of links: readable when an interface changed */
-	uint64_t dropped_before; /* the kernel's count when we opened */
-	uint64_t dropped;	 /* since then, as last read */
-	uint8_t up;		 /* as last heard */
-	uint8_t failure_logged;
-	uint8_t started;
-	uint8_t freed;		  /* close was called before the handles had closed */
-	uint8_t handles;	  /* of the two below, how many are not yet closed */
-	uv_poll_t packets;	  /* fd */
-	uv_poll_t news;		  /* news_fd */
-	tf_device_ready_cb ready; /* NULL once it was told that the device is gone */
-	void *arg;
-};
-
-static int check_name(const struct tf_device_spec *spec, struct tf_error *error)
-{
-	const char *name = spec->name;
-
-	if (strlen(name) >= IFNAMSIZ)
-		return tf_error_set(error, TF_EOPTION,
-				    "\"%s\" is too long for an interface's name: at "
-				    "most %d bytes",
-				    name, IFNAMSIZ - 1);
-	if (name[strcspn(name, "/:% \t\n\v\f\r")] || !strcmp(name, ".") || !strcmp(name, ".."))
-		return tf_error_set(error, TF_EOPTION,
-				    "\"%s\" can't be an interface's name: no spaces, "
-				    "\"/\", \":\" or \"%%\", and not \".\" or \"..\"",
-				    name);
-	if (!strcmp(spec->kind, "tap") && spec->mtu > TAP_MTU_MAX)
-		return tf_error_set(error, TF_EOPTION, "\"mtu=%u\": the largest MTU of a tap is %d",
-				    spec->mtu, TAP_MTU_MAX);
-	return 0;
-}
-
-/* Opens what belongs to one namespace: the node (its interface will be made there) and netlink. */
-static int open_here(struct tun *tun, struct tf_error *error)
-{
-	char text[1024];
-	int code;
-
-	tun->fd = open(NODE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (tun->fd < 0) {
-		code = -errno;
-		tf_doctor_tun(-code, text, sizeof(text));
-		return tf_error_set(error, code, "%s", text);
-	}
-	code = tf_links_open(&tun->links, error);
-	return code < 0 ? code : tf_links_watch(tun->links, &tun->news_fd, error);
-}
-
-/* The same in the namespace that the spec names; *ours tells whether it is the one we are in. */
-static int open_there(struct tun *tun, const struct tf_device_spec *spec, int *ours,
-		      struct tf_error *error)
-{
-	struct stat there, here;
-	int code, back, fd = spec->netns_fd;
-
-	*ours = 1;
-	if (fd < 0 && !*spec->netns)
-		return open_here(tun, error);
-	if (fd < 0)
-		fd = tf_netns_open(spec->netns, tun->device.where, sizeof(tun->device.where),
-				   error);
-	else
-		snprintf(tun->device.where, sizeof(tun->device.where), "%s", spec->netns);
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &there) == 0 && stat("/proc/self/ns/net", &here) == 0)
-		*ours = there.st_dev == here.st_dev && there.st_ino == here.st_ino;
-	code = tf_netns_enter(fd, &back, error);
-	if (code == 0) {
-		code = open_here(tun, error);
-		tf_netns_return(back);
-	}
-	if (fd != spec->netns_fd)
-		close(fd);
-	return code;
-}
-
-/* The kernel answers EINVAL for an interface that is there but not as we ask for it. */
-static int explain_mismatch(const struct tf_link_state *state, const char *kind,
-			    struct tf_error *error)
-{
-	const char *other = state->tap ? "tap" : "tun";
-
-	if (strcmp(state->kind, "tun"))
-		return tf_error_set(error, UV_EEXIST,
-				    "\"%s\" is an interface of another kind (%s), no "
-				    "%s: choose another name",
-				    state->name,
-				    *state->kind ? state->kind : "hardware or loopback", kind);
-	if (strcmp(other, kind))
-		return tf_error_set(error, UV_EEXIST, "\"%s\" is a %s, no %s: write %s:%s",
-				    state->name, other, kind, other, state->name);
-	if (state->multi_queue && state->queues > 0)
-		return tf_error_set(error, TF_EBUSY,
-				    "another program holds \"%s\", with several "
-				    "queues: end it, or choose another name",
-				    state->name);
-	if (state->multi_queue)
-		return tf_error_set(
-			error, UV_EINVAL,
-			"\"%s\" was made for several queues "
-			"(multi_queue), which tunfilter does not use: make it anew with "
-			"`ip tuntap del dev %s mode %s multi_queue` and `ip tuntap add dev "
-			"%s mode %s`",
-			state->name, state->name, kind, state->name, kind);
-	return tf_error_set(error, UV_EINVAL, "the kernel refuses to open \"%s\" as a %s: %s",
-			    state->name, kind, uv_strerror(UV_EINVAL));
-}
-
-/* Why TUNSETIFF failed; state is that of an interface of this name, or NULL. */
-static int explain_attach(int code, const struct tf_device_spec *spec,
-			  const struct tf_link_state *state, struct tf_error *error)
-{
-	if (code == UV_EBUSY)
-		return tf_error_set(error, TF_EBUSY,
-				    "another program holds \"%s\": end it, or choose "
-				    "another name",
-				    spec->name);
-	if (code == UV_ENFILE && !*spec->name)
-		return tf_error_set(error, TF_EEXHAUSTED, "no free %s device is left: %s",
-				    spec->kind, uv_strerror(code));
-	if (code == UV_EINVAL && state)
-		return explain_mismatch(state, spec->kind, error);
-	if (code == UV_EPERM && state)
-		return tf_error_set(
-			error, code,
-			"may not open \"%s\": it belongs to another user. Use "
-			"sudo, or let root give it to you: `ip tuntap add dev %s mode %s user "
-			"$USER`",
-			spec->name, spec->name, spec->kind);
-	if (code == UV_EPERM)
-		return tf_error_set(
-			error, code,
-			"may not create a %s interface: that takes root (sudo) "
-			"or CAP_NET_ADMIN. `tunfilter lab` needs neither; or let root make "
-			"one for you: `ip tuntap add dev NAME mode %s user $USER`",
-			spec->kind, spec->kind);
-	return tf_error_set(error, code, "can't open %s%s%s as a %s: %s",
-			    *spec->name ? "\"" : "the next free interface", spec->name,
-			    *spec->name ? "\"" : "", spec->kind, uv_strerror(code));
-}
-
-/* Creates the interface or attaches to the one there is; *created tells which. */
-static int attach(struct tun *tun, const struct tf_device_spec *spec, int *created,
-		  struct tf_error *error)
-{
-	int mode = tun->device.link == TF_LINK_ETHERNET ? IFF_TAP : IFF_TUN;
-	struct tf_link_state state;
-	struct ifreq request = {.ifr_flags = (short)(mode | IFF_NO_PI)};
-	int code;
-
-	*created = !*spec->name || tf_link_index(tun->links, spec->name, &tun->index, NULL) < 0 ||
-		   tf_link_state(tun->links, tun->index, &state, NULL) < 0;
-	strcpy(request.ifr_name, spec->name);
-	if (ioctl(tun->fd, TUNSETIFF, &request) < 0)
-		return explain_attach(-errno, spec, *created ? NULL : &state, error);
-	strcpy(tun->device.name, request.ifr_name);
-	/* A program before us may have left offload on, and packets would come with partial
-	 * checksums. */
-	if (ioctl(tun->fd, TUNSETOFFLOAD, 0) < 0) {
-		code = -errno;
-		return tf_error_set(error, code, "can't switch off the offload of \"%s\": %s",
-				    tun->device.name, uv_strerror(code));
-	}
-	return tf_link_index(tun->links, tun->device.name, &tun->index, error);
-}
-
-static void say_down(const struct tun *tun)
+void tf_tun_say_down(const struct tf_tun *tun)
 {
 	tf_log(TF_LOG_WARNING,
-	       "device %s is down: packets to it are lost until it is up "
-	       "(ip link set %s up)",
-	       tun->device.name, tun->device.name);
-}
-
-/* Sets what the spec asks for, then brings the interface up. */
-static int configure(struct tun *tun, const struct tf_device_spec *spec, int created,
-		     struct tf_error *error)
-{
-	uint32_t queue = spec->queue ? spec->queue : created ? TF_QUEUE_DEFAULT : 0;
-	struct tf_link_state state;
-	int code;
-
-	code = tf_link_tune(tun->links, tun->index, spec->mtu, queue, error);
-	if (code == 0 && spec->quiet)
-		code = tf_link_quiet(tun->links, tun->index, error);
-	for (uint32_t i = 0; code == 0 && i < spec->address_count; i++)
-		code = tf_link_add_address(tun->links, tun->index, &spec->addresses[i], error);
-	if (code == 0)
-		code = tf_link_state(tun->links, tun->index, &state, error);
-	if (code < 0)
-		return code;
-	tun->device.mtu = state.mtu;
-	tun->dropped_before = state.tx_dropped;
-	tun->up = 1;
-	if (state.up)
-		return 0;
-	code = tf_link_up(tun->links, tun->index, error);
-	if (code == UV_EPERM && !created) { /* somebody else's to bring up: wait for that */
-		tun->up = 0;
-		say_down(tun);
-		return 0;
-	}
-	return code;
-}
-
-static void tun_free(struct tun *tun)
-{
-	tf_links_close(tun->links);
-	if (tun->fd >= 0)
-		close(tun->fd);
-	free(tun);
-}
-
-static int tun_open(struct tf_device **out, const struct tf_device_spec *spec,
-		    const struct tf_device_ops *ops, uint8_t link, struct tf_error *error)
-{
-	struct tun *tun;
-	int code, ours, created, has = 0;
-
-	code = check_name(spec, error);
-	if (code < 0)
-		return code;
-	tun = calloc(1, sizeof(*tun));
-	if (!tun)
-		return tf_error_set(error, UV_ENOMEM, "out of memory");
-	tun->fd = -1;
-	tun->device.ops = ops;
-	tun->device.link = link;
-	code = open_there(tun, spec, &ours, error);
-	if (code == 0)
-		code = attach(tun, spec, &created, error);
-	if (code == 0)
-		code = configure(tun, spec, created, error);
-	if (code == 0)
-		code = tf_link_has_address(tun->links, tun->index, &has, error);
-	if (code < 0) {
-		tun_free(tun);
-		return code;
-	}
-	tun->device.local = ours && has;
-	*out = &tun->device;
-	return 0;
+	       "device %s is down: packets to it are lost until it is up (ip link set %s up)",
+	       tun->device.name, tun->now);
 }
 
 static int open_tun(struct tf_device **out, const struct tf_device_spec *spec,
 		    struct tf_error *error)
 {
-	return tun_open(out, spec, &tf_device_linux_tun, TF_LINK_IP, error);
+	return tf_tun_open(out, spec, &tf_device_linux_tun, TF_LINK_IP, error);
 }
 
 static int open_tap(struct tf_device **out, const struct tf_device_spec *spec,
 		    struct tf_error *error)
 {
-	return tun_open(out, spec, &tf_device_linux_tap, TF_LINK_ETHERNET, error);
+	return tf_tun_open(out, spec, &tf_device_linux_tap, TF_LINK_ETHERNET, error);
 }
 
-static void set_up(struct tun *tun, int up)
+static void set_up(struct tf_tun *tun, int up)
 {
 	if (up == tun->up)
 		return;
@@ -291,15 +36,16 @@ static void set_up(struct tun *tun, int up)
 	if (up)
 		tf_log(TF_LOG_INFO, "device %s is up again", tun->device.name);
 	else
-		say_down(tun);
+		tf_tun_say_down(tun);
 }
 
-static void tell_gone(struct tun *tun)
+static void tell_gone(struct tf_tun *tun)
 {
 	tf_device_ready_cb ready = tun->ready;
 
 	uv_poll_stop(&tun->packets);
 	uv_poll_stop(&tun->news);
+	uv_fs_event_stop(&tun->names);
 	tun->ready = NULL;
 	if (ready)
 		ready(&tun->device, TF_EGONE, tun->arg);
@@ -307,11 +53,10 @@ static void tell_gone(struct tun *tun)
 
 static void on_packets(uv_poll_t *poll, int status, int events)
 {
-	struct tun *tun = poll->data;
+	struct tf_tun *tun = poll->data;
 
 	(void)events;
-	if (status <
-	    0) /* the kernel reports an error for one reason only: the interface is no more */
+	if (status < 0) /* for one reason only: the interface is no more */
 		tell_gone(tun);
 	else if (tun->ready)
 		tun->ready(&tun->device, 0, tun->arg);
@@ -319,48 +64,110 @@ static void on_packets(uv_poll_t *poll, int status, int events)
 
 static void on_news(uv_poll_t *poll, int status, int events)
 {
-	struct tun *tun = poll->data;
+	struct tf_tun *tun = poll->data;
 	struct tf_link_state state;
 	struct ifreq request;
 
 	(void)events;
 	if (status < 0) {
 		uv_poll_stop(poll);
-		return;
+	} else if (tf_links_changed(tun->links, tun->index)) {
+		if (tf_link_state(tun->links, tun->index, &state, NULL) == 0) {
+			strcpy(tun->now, state.name);
+			set_up(tun, state.up);
+		} else if (ioctl(tun->fd, TUNGETIFF, &request) < 0) {
+			tell_gone(tun);
+		} /* else somebody moved it to another namespace, where it works on */
 	}
-	if (!tf_links_changed(tun->links, tun->index))
+}
+
+/* Our descriptors keep a namespace alive whose name was deleted; nobody could use it any more. */
+static void on_names(uv_fs_event_t *names, const char *name, int events, int status)
+{
+	struct tf_tun *tun = names->data;
+	struct stat named;
+
+	(void)name;
+	(void)events;
+	(void)status;
+	if (stat(tun->netns_path, &named) == 0 && named.st_ino == tun->netns_inode)
 		return;
-	if (tf_link_state(tun->links, tun->index, &state, NULL) == 0)
-		set_up(tun, state.up);
-	else if (ioctl(tun->fd, TUNGETIFF, &request) < 0)
-		tell_gone(tun);
-	/* Else somebody moved it to another namespace, where it works on. */
+	tf_log(TF_LOG_INFO, "%s was deleted", tun->device.where);
+	tell_gone(tun);
+}
+
+static void watch_names(struct tf_tun *tun)
+{
+	char folder[sizeof(tun->netns_path)];
+	int code;
+
+	if (!*tun->netns_path)
+		return;
+	strcpy(folder, tun->netns_path);
+	*strrchr(folder, '/') = 0;
+	code = uv_fs_event_start(&tun->names, on_names, *folder ? folder : "/", 0);
+	if (code < 0) /* we can do without */
+		tf_log(TF_LOG_DEBUG, "can't watch %s: %s", folder, uv_strerror(code));
 }
 
 static int tun_start(struct tf_device *device, uv_loop_t *loop, tf_device_ready_cb ready, void *arg)
 {
-	struct tun *tun = (struct tun *)device;
+	struct tf_tun *tun = (struct tf_tun *)device;
 	int code;
 
 	tun->ready = ready;
 	tun->arg = arg;
-	tun->packets.data = tun->news.data = tun;
+	tun->packets.data = tun->news.data = tun->names.data = tun;
 	code = uv_poll_init(loop, &tun->packets, tun->fd);
 	if (code < 0)
 		return code;
-	tun->started = 1;
 	tun->handles = 1;
 	code = uv_poll_init(loop, &tun->news, tun->news_fd);
-	if (code == 0) {
-		tun->handles = 2;
-		uv_unref((uv_handle_t *)&tun->news);
-		code = uv_poll_start(&tun->news, UV_READABLE, on_news);
-	}
+	if (code < 0)
+		goto fail;
+	tun->handles = 2;
+	code = uv_fs_event_init(loop, &tun->names);
+	if (code < 0)
+		goto fail;
+	tun->handles = 3;
+	watch_names(tun);
+	code = uv_poll_start(&tun->news, UV_READABLE, on_news);
 	if (code == 0)
 		code = uv_poll_start(&tun->packets, UV_READABLE, on_packets);
 	if (code < 0)
-		device->ops->stop(device);
+		goto fail;
+	/* Only packets keep a loop alive. */
+	uv_unref((uv_handle_t *)&tun->news);
+	uv_unref((uv_handle_t *)&tun->names);
+	return 0;
+
+fail:
+	device->ops->stop(device);
 	return code;
+}
+
+/*
+ * Whether a frame is what Linux sends by itself for each address of a quiet tap, and has no switch
+ * for: an MLDv2 report of solicited-node groups (ff02::1:ff00:0/104). Nobody on the link needs it:
+ * there is no multicast router. Reports of groups that a program joined are something else.
+ */
+static int is_own_report(const uint8_t *frame, uint32_t len)
+{
+	static const uint8_t to_routers[] = {0x33, 0x33, 0, 0, 0, 0x16};
+	static const uint8_t solicited[] = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff};
+	enum { MLD = 14 + 40 + 8, RECORDS = MLD + 8, RECORD_SIZE = 20 };
+	uint32_t count;
+
+	if (memcmp(frame, to_routers, sizeof(to_routers)) || len < RECORDS + RECORD_SIZE ||
+	    frame[12] != 0x86 || frame[13] != 0xdd || frame[14 + 6] != 0 || frame[MLD] != 143)
+		return 0;
+	count = (uint32_t)frame[MLD + 6] << 8 | frame[MLD + 7];
+	if (len != RECORDS + count * RECORD_SIZE)
+		return 0;
+	for (const uint8_t *record = frame + RECORDS; count--; record += RECORD_SIZE)
+		if (memcmp(record + 4, solicited, sizeof(solicited)))
+			return 0;
+	return 1;
 }
 
 static int is_gone(int error_number)
@@ -370,7 +177,7 @@ static int is_gone(int error_number)
 
 static int tun_read_batch(struct tf_device *device, struct tf_batch *batch)
 {
-	struct tun *tun = (struct tun *)device;
+	struct tf_tun *tun = (struct tf_tun *)device;
 	int count = 0;
 	uint8_t *room;
 
@@ -378,6 +185,8 @@ static int tun_read_batch(struct tf_device *device, struct tf_batch *batch)
 		ssize_t length = read(tun->fd, room, TF_PACKET_MAX);
 
 		if (length > 0) {
+			if (tun->quiet_tap && is_own_report(room, (uint32_t)length))
+				continue;
 			tf_batch_commit(batch, (uint32_t)length);
 			count++;
 			continue;
@@ -393,7 +202,7 @@ static int tun_read_batch(struct tf_device *device, struct tf_batch *batch)
 	return count;
 }
 
-static void log_failure(struct tun *tun, const char *reason)
+static void log_failure(struct tf_tun *tun, const char *reason)
 {
 	if (tun->failure_logged)
 		return;
@@ -404,7 +213,7 @@ static void log_failure(struct tun *tun, const char *reason)
 }
 
 /* 0, or TF_EGONE. */
-static int write_one(struct tun *tun, const struct tf_packet *packet, struct tf_written *written)
+static int write_one(struct tf_tun *tun, const struct tf_packet *packet, struct tf_written *written)
 {
 	ssize_t length;
 
@@ -437,7 +246,7 @@ static int write_one(struct tun *tun, const struct tf_packet *packet, struct tf_
 static int tun_write_batch(struct tf_device *device, struct tf_packet *const *packets,
 			   uint32_t count, struct tf_written *written)
 {
-	struct tun *tun = (struct tun *)device;
+	struct tf_tun *tun = (struct tf_tun *)device;
 
 	for (uint32_t i = 0; i < count; i++) {
 		if (tf_device_refuses(device->link, packets[i]->data, packets[i]->len))
@@ -452,7 +261,7 @@ static int tun_write_batch(struct tf_device *device, struct tf_packet *const *pa
 
 static int tun_dropped(struct tf_device *device, uint64_t *packets)
 {
-	struct tun *tun = (struct tun *)device;
+	struct tf_tun *tun = (struct tf_tun *)device;
 	struct tf_link_state state;
 	int code = tf_link_state(tun->links, tun->index, &state, NULL);
 
@@ -464,34 +273,33 @@ static int tun_dropped(struct tf_device *device, uint64_t *packets)
 
 static void on_closed(uv_handle_t *handle)
 {
-	struct tun *tun = handle->data;
+	struct tf_tun *tun = handle->data;
 
 	if (--tun->handles == 0 && tun->freed)
-		tun_free(tun);
+		tf_tun_free(tun);
 }
 
 static void tun_stop(struct tf_device *device)
 {
-	struct tun *tun = (struct tun *)device;
+	struct tf_tun *tun = (struct tf_tun *)device;
+	uv_handle_t *handles[] = {(uv_handle_t *)&tun->packets, (uv_handle_t *)&tun->news,
+				  (uv_handle_t *)&tun->names};
 
-	if (!tun->started)
-		return;
-	tun->started = 0;
 	tun->ready = NULL;
-	if (tun->handles == 2)
-		uv_close((uv_handle_t *)&tun->news, on_closed);
-	uv_close((uv_handle_t *)&tun->packets, on_closed);
+	for (int i = 0; i < tun->handles; i++)
+		if (!uv_is_closing(handles[i]))
+			uv_close(handles[i], on_closed);
 }
 
 static void tun_close(struct tf_device *device)
 {
-	struct tun *tun = (struct tun *)device;
+	struct tf_tun *tun = (struct tf_tun *)device;
 
 	tun_stop(device);
 	if (tun->handles)
 		tun->freed = 1;
 	else
-		tun_free(tun);
+		tf_tun_free(tun);
 }
 
 const struct tf_device_ops tf_device_linux_tun = {

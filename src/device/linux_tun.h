@@ -1,10 +1,44 @@
-/* Linux's virtual interfaces: tun carries IP packets, tap Ethernet frames. */
+/*
+ * Linux's virtual interfaces: tun carries IP packets, tap Ethernet frames.
+ * linux_tun_open.c opens and sets up; linux_tun.c watches, reads and writes.
+ */
 #ifndef TF_DEVICE_LINUX_TUN_H
 #define TF_DEVICE_LINUX_TUN_H
 
+#include <net/if.h>
+
 #include "../device.h"
+#include "../link.h"
 
 extern const struct tf_device_ops tf_device_linux_tun;
 extern const struct tf_device_ops tf_device_linux_tap;
+
+struct tf_tun {
+	struct tf_device device;
+	char now[IFNAMSIZ];	 /* what it is called now; device.name is what it was at open */
+	int fd;			 /* of the TUN node, non-blocking */
+	int index;		 /* of the interface; stays when it is renamed */
+	struct tf_links *links;	 /* in the interface's namespace */
+	int news_fd;		 /* of links: readable when an interface changed */
+	char netns_path[512];	 /* where the namespace's name is, or "" */
+	ino_t netns_inode;	 /* what it names */
+	uint64_t dropped_before; /* the kernel's count when we opened */
+	uint64_t dropped;	 /* since then, as last read */
+	uint8_t up;		 /* as last heard */
+	uint8_t quiet_tap;	 /* the kernel's own reports are to be left out */
+	uint8_t failure_logged;
+	uint8_t freed;	     /* close was called before the handles had closed */
+	uint8_t handles;     /* of those below, from the first on, how many are open or closing */
+	uv_poll_t packets;   /* fd */
+	uv_poll_t news;	     /* news_fd */
+	uv_fs_event_t names; /* the folder that netns_path is in */
+	tf_device_ready_cb ready; /* NULL once it was told that the device is gone */
+	void *arg;
+};
+
+int tf_tun_open(struct tf_device **out, const struct tf_device_spec *spec,
+		const struct tf_device_ops *ops, uint8_t link, struct tf_error *error);
+void tf_tun_free(struct tf_tun *tun);
+void tf_tun_say_down(const struct tf_tun *tun);
 
 #endif

@@ -1,0 +1,258 @@
+#include "linux_tun.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../doctor.h"
+#include "../netns.h"
+
+#define NODE	    "/dev/net/tun"
+#define TAP_MTU_MAX (TF_IP_MAX - 14) /* the kernel's bound: the frame stays below 64 KiB */
+
+static int check_name(const struct tf_device_spec *spec, struct tf_error *error)
+{
+	const char *name = spec->name;
+
+	if (strlen(name) >= IFNAMSIZ)
+		return tf_error_set(error, TF_EOPTION,
+				    "\"%s\" is too long for an interface's name: at "
+				    "most %d bytes",
+				    name, IFNAMSIZ - 1);
+	if (name[strcspn(name, "/:% \t\n\v\f\r")] || !strcmp(name, ".") || !strcmp(name, ".."))
+		return tf_error_set(error, TF_EOPTION,
+				    "\"%s\" can't be an interface's name: no spaces, "
+				    "\"/\", \":\" or \"%%\", and not \".\" or \"..\"",
+				    name);
+	if (!strcmp(spec->kind, "tap") && spec->mtu > TAP_MTU_MAX)
+		return tf_error_set(error, TF_EOPTION, "\"mtu=%u\": the largest MTU of a tap is %d",
+				    spec->mtu, TAP_MTU_MAX);
+	return 0;
+}
+
+/* Opens what belongs to one namespace: the node (its interface will be made there) and netlink. */
+static int open_here(struct tf_tun *tun, struct tf_error *error)
+{
+	char text[1024];
+	int code;
+
+	tun->fd = open(NODE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (tun->fd < 0) {
+		code = -errno;
+		tf_doctor_tun(-code, text, sizeof(text));
+		return tf_error_set(error, code, "%s", text);
+	}
+	code = tf_links_open(&tun->links, error);
+	return code < 0 ? code : tf_links_watch(tun->links, &tun->news_fd, error);
+}
+
+/* Remembers where the namespace's name lies, if it has one that could be deleted. */
+static void remember_path(struct tf_tun *tun, const char *word, ino_t inode)
+{
+	struct stat named;
+
+	snprintf(tun->netns_path, sizeof(tun->netns_path), "%s%s",
+		 strchr(word, '/') ? "" : TF_NETNS_NAMES "/", word);
+	tun->netns_inode = inode;
+	if (stat(tun->netns_path, &named) < 0 || named.st_ino != inode)
+		*tun->netns_path = 0;
+}
+
+/* The same in the namespace that the spec names; *ours tells whether it is the one we are in. */
+static int open_there(struct tf_tun *tun, const struct tf_device_spec *spec, int *ours,
+		      struct tf_error *error)
+{
+	struct stat there, here;
+	int code, back, fd = spec->netns_fd;
+
+	*ours = 1;
+	if (fd < 0 && !*spec->netns)
+		return open_here(tun, error);
+	if (fd < 0)
+		fd = tf_netns_open(spec->netns, tun->device.where, sizeof(tun->device.where),
+				   error);
+	else
+		snprintf(tun->device.where, sizeof(tun->device.where), "%s", spec->netns);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &there) == 0 && stat("/proc/self/ns/net", &here) == 0)
+		*ours = there.st_dev == here.st_dev && there.st_ino == here.st_ino;
+	if (fd != spec->netns_fd)
+		remember_path(tun, spec->netns, there.st_ino);
+	code = tf_netns_enter(fd, &back, error);
+	if (code == 0) {
+		code = open_here(tun, error);
+		tf_netns_return(back);
+	}
+	if (fd != spec->netns_fd)
+		close(fd);
+	return code;
+}
+
+/* The kernel answers EINVAL for an interface that is there but not as we ask for it. */
+static int explain_mismatch(const struct tf_link_state *state, const char *kind,
+			    struct tf_error *error)
+{
+	const char *other = state->tap ? "tap" : "tun";
+
+	if (strcmp(state->kind, "tun"))
+		return tf_error_set(error, UV_EEXIST,
+				    "\"%s\" is an interface of another kind (%s), no "
+				    "%s: choose another name",
+				    state->name,
+				    *state->kind ? state->kind : "hardware or loopback", kind);
+	if (strcmp(other, kind))
+		return tf_error_set(error, UV_EEXIST, "\"%s\" is a %s, no %s: write %s:%s",
+				    state->name, other, kind, other, state->name);
+	if (state->multi_queue && state->queues > 0)
+		return tf_error_set(error, TF_EBUSY,
+				    "another program holds \"%s\", with several "
+				    "queues: end it, or choose another name",
+				    state->name);
+	if (state->multi_queue)
+		return tf_error_set(
+			error, UV_EINVAL,
+			"\"%s\" was made for several queues "
+			"(multi_queue), which tunfilter does not use: make it anew with "
+			"`ip tuntap del dev %s mode %s multi_queue` and `ip tuntap add dev "
+			"%s mode %s`",
+			state->name, state->name, kind, state->name, kind);
+	return tf_error_set(error, UV_EINVAL, "the kernel refuses to open \"%s\" as a %s: %s",
+			    state->name, kind, uv_strerror(UV_EINVAL));
+}
+
+/* Why TUNSETIFF failed; state is that of an interface of this name, or NULL. */
+static int explain_attach(int code, const struct tf_device_spec *spec,
+			  const struct tf_link_state *state, struct tf_error *error)
+{
+	if (code == UV_EBUSY)
+		return tf_error_set(error, TF_EBUSY,
+				    "another program holds \"%s\": end it, or choose "
+				    "another name",
+				    spec->name);
+	if (code == UV_ENFILE && !*spec->name)
+		return tf_error_set(error, TF_EEXHAUSTED, "no free %s device is left: %s",
+				    spec->kind, uv_strerror(code));
+	if (code == UV_EINVAL && state)
+		return explain_mismatch(state, spec->kind, error);
+	if (code == UV_EPERM && state)
+		return tf_error_set(
+			error, code,
+			"may not open \"%s\": it belongs to another user. Use "
+			"sudo, or let root give it to you: `ip tuntap add dev %s mode %s user "
+			"$USER`",
+			spec->name, spec->name, spec->kind);
+	if (code == UV_EPERM)
+		return tf_error_set(
+			error, code,
+			"may not create a %s interface: that takes root (sudo) "
+			"or CAP_NET_ADMIN. `tunfilter lab` needs neither; or let root make "
+			"one for you: `ip tuntap add dev NAME mode %s user $USER`",
+			spec->kind, spec->kind);
+	return tf_error_set(error, code, "can't open %s%s%s as a %s: %s",
+			    *spec->name ? "\"" : "the next free interface", spec->name,
+			    *spec->name ? "\"" : "", spec->kind, uv_strerror(code));
+}
+
+/* Creates the interface or attaches to the one there is; *created tells which. */
+static int attach(struct tf_tun *tun, const struct tf_device_spec *spec, int *created,
+		  struct tf_error *error)
+{
+	int mode = tun->device.link == TF_LINK_ETHERNET ? IFF_TAP : IFF_TUN;
+	struct tf_link_state state;
+	struct ifreq request = {.ifr_flags = (short)(mode | IFF_NO_PI)};
+	int code;
+
+	*created = !*spec->name || tf_link_index(tun->links, spec->name, &tun->index, NULL) < 0 ||
+		   tf_link_state(tun->links, tun->index, &state, NULL) < 0;
+	strcpy(request.ifr_name, spec->name);
+	if (ioctl(tun->fd, TUNSETIFF, &request) < 0)
+		return explain_attach(-errno, spec, *created ? NULL : &state, error);
+	strcpy(tun->device.name, request.ifr_name);
+	strcpy(tun->now, request.ifr_name);
+	/* A program before us may have left offload on, and packets would come with partial
+	 * checksums. */
+	if (ioctl(tun->fd, TUNSETOFFLOAD, 0) < 0) {
+		code = -errno;
+		return tf_error_set(error, code, "can't switch off the offload of \"%s\": %s",
+				    tun->device.name, uv_strerror(code));
+	}
+	return tf_link_index(tun->links, tun->device.name, &tun->index, error);
+}
+
+/* Sets what the spec asks for, then brings the interface up. */
+static int configure(struct tf_tun *tun, const struct tf_device_spec *spec, int created,
+		     struct tf_error *error)
+{
+	uint32_t queue = spec->queue ? spec->queue : created ? TF_QUEUE_DEFAULT : 0;
+	struct tf_link_state state;
+	int code;
+
+	code = tf_link_tune(tun->links, tun->index, spec->mtu, queue, error);
+	if (code == 0 && spec->quiet)
+		code = tf_link_quiet(tun->links, tun->index, error);
+	for (uint32_t i = 0; code == 0 && i < spec->address_count; i++)
+		code = tf_link_add_address(tun->links, tun->index, &spec->addresses[i], error);
+	if (code == 0)
+		code = tf_link_state(tun->links, tun->index, &state, error);
+	if (code < 0)
+		return code;
+	tun->device.mtu = state.mtu;
+	tun->dropped_before = state.tx_dropped;
+	tun->quiet_tap = spec->quiet && tun->device.link == TF_LINK_ETHERNET;
+	tun->up = 1;
+	if (state.up)
+		return 0;
+	code = tf_link_up(tun->links, tun->index, error);
+	if (code == UV_EPERM && !created) { /* somebody else's to bring up: wait for that */
+		tun->up = 0;
+		tf_tun_say_down(tun);
+		return 0;
+	}
+	return code;
+}
+
+void tf_tun_free(struct tf_tun *tun)
+{
+	tf_links_close(tun->links);
+	if (tun->fd >= 0)
+		close(tun->fd);
+	free(tun);
+}
+
+int tf_tun_open(struct tf_device **out, const struct tf_device_spec *spec,
+		const struct tf_device_ops *ops, uint8_t link, struct tf_error *error)
+{
+	struct tf_tun *tun;
+	int code, ours, created, has = 0;
+
+	code = check_name(spec, error);
+	if (code < 0)
+		return code;
+	tun = calloc(1, sizeof(*tun));
+	if (!tun)
+		return tf_error_set(error, UV_ENOMEM, "out of memory");
+	tun->fd = -1;
+	tun->device.ops = ops;
+	tun->device.link = link;
+	code = open_there(tun, spec, &ours, error);
+	if (code == 0)
+		code = attach(tun, spec, &created, error);
+	if (code == 0)
+		code = configure(tun, spec, created, error);
+	if (code == 0)
+		code = tf_link_has_address(tun->links, tun->index, &has, error);
+	if (code < 0) {
+		tf_tun_free(tun);
+		return code;
+	}
+	tun->device.local = ours && has;
+	*out = &tun->device;
+	return 0;
+}
