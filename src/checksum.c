@@ -20,12 +20,6 @@ static inline uint64_t load64(const uint8_t *at)
 	return word;
 }
 
-uint16_t tf_checksum_fold(uint32_t sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)(sum + (sum >> 16));
-}
-
 /*
  * The sum does not care in which byte order words are added (RFC 1071, 2 B), nor how wide they are,
  * so this adds 8 bytes at a time in the machine's order and swaps once.
@@ -68,17 +62,6 @@ uint32_t tf_checksum_add(const void *bytes, size_t len, uint32_t sum)
 	memcpy(native, &folded, sizeof(native));
 	word = (uint64_t)sum + tf_get16(native);
 	return (uint32_t)(word + (word >> 32));
-}
-
-uint32_t tf_checksum_offset(const struct tf_packet *packet)
-{
-	if (packet->headers & TF_HAS_TCP)
-		return packet->transport + 16;
-	if (packet->headers & TF_HAS_UDP)
-		return packet->transport + 6;
-	if (packet->headers & (TF_HAS_ICMP | TF_HAS_ICMP6))
-		return packet->transport + 2;
-	return 0;
 }
 
 static uint32_t routed_destination(const struct tf_packet *packet)

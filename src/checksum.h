@@ -11,7 +11,11 @@
 uint32_t tf_checksum_add(const void *bytes, size_t len, uint32_t sum);
 
 /* Folds a sum to 16 bits; the checksum is its complement. */
-uint16_t tf_checksum_fold(uint32_t sum);
+static inline uint16_t tf_checksum_fold(uint32_t sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)(sum + (sum >> 16));
+}
 
 /*
  * Checksum (network order value as a number) of the transport segment of a parsed packet with its
@@ -24,7 +28,16 @@ uint16_t tf_checksum_transport(const struct tf_packet *packet);
 uint16_t tf_checksum_ip4(const struct tf_packet *packet);
 
 /* Offset of the transport checksum field, or 0 without a transport header. */
-uint32_t tf_checksum_offset(const struct tf_packet *packet);
+static inline uint32_t tf_checksum_offset(const struct tf_packet *packet)
+{
+	if (packet->headers & TF_HAS_TCP)
+		return packet->transport + 16;
+	if (packet->headers & TF_HAS_UDP)
+		return packet->transport + 6;
+	if (packet->headers & (TF_HAS_ICMP | TF_HAS_ICMP6))
+		return packet->transport + 2;
+	return 0;
+}
 
 /*
  * Offset of the destination address that the pseudo-header has: the IP header's, or, where an IPv6
