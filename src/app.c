@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alarm.h"
 #include "log.h"
 #include "pipeline.h"
 #include "script.h"
@@ -19,8 +20,8 @@ struct tf_app {
 	uv_signal_t signals[4];
 	int signal_count; /* of signals, that are initialised */
 	uv_prepare_t prepare;
-	uv_timer_t script_timer; /* for the script's next timer */
-	double armed;		 /* what script_timer waits for; as tf_script_due */
+	struct tf_alarm *alarm; /* for the script's next timer or held packet */
+	double armed;		/* what it is set to */
 	uv_timer_t stats_timer;
 	int started; /* handles above are initialised */
 
@@ -39,7 +40,7 @@ static void print_table(struct tf_app *app)
 {
 	const struct tf_stats *stats = tf_pipeline_stats(app->pipeline);
 	char text[4096];
-	size_t length = tf_stats_table(stats, app->device[TF_LEFT]->name, app->device[TF_RIGHT]->name,
+	size_t length = tf_stats_table(stats, side_names[TF_LEFT], side_names[TF_RIGHT],
 				       clock_now() - stats->started, text, sizeof(text));
 
 	tf_log_write(text, length);
@@ -64,30 +65,24 @@ static void on_stats_timer(uv_timer_t *timer)
 	print_table(timer->data);
 }
 
-static void on_script_timer(uv_timer_t *timer)
+static void on_alarm(void *arg)
 {
-	struct tf_app *app = timer->data;
+	struct tf_app *app = arg;
 
 	app->armed = 1e300;
 	tf_pipeline_tick(app->pipeline);
 }
 
-/* Before the loop sleeps: the script's next timer may have changed. */
+/* Before the loop sleeps: the time of the next timer or held packet may have changed. */
 static void on_prepare(uv_prepare_t *prepare)
 {
 	struct tf_app *app = prepare->data;
-	double due = tf_script_due(app->script), wait;
+	double due = tf_pipeline_due(app->pipeline);
 
 	if (due == app->armed)
 		return;
 	app->armed = due;
-	if (due > 1e299) {
-		uv_timer_stop(&app->script_timer);
-		return;
-	}
-	wait = (due - clock_now()) * 1000;
-	uv_update_time(app->loop);
-	uv_timer_start(&app->script_timer, on_script_timer, wait > 0 ? (uint64_t) (wait + 0.999) : 0, 0);
+	tf_alarm_set(app->alarm, due);
 }
 
 static void on_gone(void *arg, struct tf_device *device, int code)
@@ -191,9 +186,8 @@ int tf_app_start(struct tf_app *app, int interrupts, struct tf_error *error)
 	int err;
 
 	uv_prepare_init(app->loop, &app->prepare);
-	uv_timer_init(app->loop, &app->script_timer);
 	uv_timer_init(app->loop, &app->stats_timer);
-	app->prepare.data = app->script_timer.data = app->stats_timer.data = app;
+	app->prepare.data = app->stats_timer.data = app;
 	app->started = 1;
 #ifdef SIGUSR1
 	watch_signal(app, SIGUSR1);
@@ -212,6 +206,9 @@ int tf_app_start(struct tf_app *app, int interrupts, struct tf_error *error)
 	err = tf_pipeline_start(app->pipeline, app->loop);
 	if (err < 0)
 		return tf_error_set(error, err, "the devices cannot be watched: %s", tf_error_name(err));
+	err = tf_alarm_create(&app->alarm, app->loop, on_alarm, app);
+	if (err < 0)
+		return tf_error_set(error, err, "the clock: %s", tf_error_name(err));
 	uv_prepare_start(&app->prepare, on_prepare);
 	if (app->options->stats_seconds > 0) {
 		uint64_t period = (uint64_t) (app->options->stats_seconds * 1000);
@@ -242,9 +239,9 @@ static void close_handles(struct tf_app *app)
 		uv_close((uv_handle_t *) &app->signals[i], NULL);
 	if (app->started) {
 		uv_close((uv_handle_t *) &app->prepare, NULL);
-		uv_close((uv_handle_t *) &app->script_timer, NULL);
 		uv_close((uv_handle_t *) &app->stats_timer, NULL);
 	}
+	tf_alarm_close(app->alarm);
 	/* Handles of ours and of the devices close here; a caller's own live on. */
 	for (int turn = 0; turn < 4; turn++)
 		uv_run(app->loop, UV_RUN_NOWAIT);

@@ -27,13 +27,11 @@ void tf_outbox_destroy(struct tf_outbox *outbox)
 	free(outbox);
 }
 
-int tf_outbox_add(struct tf_outbox *outbox, uint8_t side, uint8_t link, uint32_t before,
-		  const uint8_t *bytes, uint32_t len)
+int tf_outbox_take(struct tf_outbox *outbox, const struct tf_packet *packet, uint8_t side, uint32_t before)
 {
 	struct tf_sent *sent;
-	uint8_t *copy;
 
-	if (outbox->count >= TF_OUTBOX_PACKETS || outbox->bytes + len > TF_OUTBOX_BYTES)
+	if (outbox->count >= TF_OUTBOX_PACKETS || outbox->bytes + packet->len > TF_OUTBOX_BYTES)
 		return TF_SEND_FULL;
 	if (outbox->count == outbox->capacity) {
 		uint32_t capacity = outbox->capacity ? outbox->capacity * 2 : 64;
@@ -44,20 +42,27 @@ int tf_outbox_add(struct tf_outbox *outbox, uint8_t side, uint8_t link, uint32_t
 		outbox->sent = sent;
 		outbox->capacity = capacity;
 	}
-	copy = malloc(TF_HEADROOM + len);
-	if (copy == NULL)
-		return TF_SEND_NOMEM;
-	memcpy(copy + TF_HEADROOM, bytes, len);
-
 	sent = &outbox->sent[outbox->count++];
-	memset(sent, 0, sizeof(*sent));
-	sent->packet.data = copy + TF_HEADROOM;
-	sent->packet.len = len;
-	sent->packet.room = len;
-	sent->packet.link = link;
-	sent->packet.from = !side;
+	sent->packet = *packet;
 	sent->before = before;
 	sent->side = side;
-	outbox->bytes += len;
+	outbox->bytes += packet->len;
 	return TF_SEND_OK;
+}
+
+int tf_outbox_add(struct tf_outbox *outbox, uint8_t side, uint8_t link, uint32_t before,
+		  const uint8_t *bytes, uint32_t len)
+{
+	struct tf_packet packet = { .len = len, .room = len, .link = link, .from = !side };
+	uint8_t *block = malloc(TF_HEADROOM + len);
+	int err;
+
+	if (block == NULL)
+		return TF_SEND_NOMEM;
+	memcpy(block + TF_HEADROOM, bytes, len);
+	packet.data = block + TF_HEADROOM;
+	err = tf_outbox_take(outbox, &packet, side, before);
+	if (err != TF_SEND_OK)
+		free(block);
+	return err;
 }

@@ -1,6 +1,7 @@
 /*
- * Packets that a script sends by itself, in order, until the pipeline has written them. Each
- * knows at which packet of the batch it was sent, so that it is written in its place.
+ * Packets that go out besides the batch's own: those a script sends by itself, and held ones whose
+ * time has come. In order, until the pipeline has written them; each knows before which packet of
+ * the batch it is to be written.
  */
 #ifndef TF_OUTBOX_H
 #define TF_OUTBOX_H
@@ -13,7 +14,7 @@
 #define TF_OUTBOX_BYTES	  (16u << 20)
 
 struct tf_sent {
-	struct tf_packet packet; /* data, len, room, link, from (the other side), all else zero */
+	struct tf_packet packet; /* number 0: the script's own; else one that was held */
 	uint32_t before;	 /* index in the batch of the packet that it goes before */
 	uint8_t side;		 /* where it goes */
 };
@@ -25,12 +26,19 @@ struct tf_outbox {
 	size_t bytes; /* in them */
 };
 
+/* NULL without memory. */
 struct tf_outbox *tf_outbox_create(void);
 void tf_outbox_destroy(struct tf_outbox *outbox);
 
-/* Copies a packet of 1 to TF_PACKET_MAX bytes in. TF_SEND_OK, TF_SEND_FULL or TF_SEND_NOMEM. */
+/*
+ * Copies a packet of 1 to TF_PACKET_MAX bytes in, as the script's own. TF_SEND_OK, TF_SEND_FULL or
+ * TF_SEND_NOMEM.
+ */
 int tf_outbox_add(struct tf_outbox *outbox, uint8_t side, uint8_t link, uint32_t before,
 		  const uint8_t *bytes, uint32_t len);
+
+/* Takes a packet over whose data is TF_HEADROOM bytes into a block of malloc. Likewise. */
+int tf_outbox_take(struct tf_outbox *outbox, const struct tf_packet *packet, uint8_t side, uint32_t before);
 
 /* Forgets all. */
 void tf_outbox_clear(struct tf_outbox *outbox);

@@ -70,7 +70,8 @@ enum {
 	TF_VERDICT_PENDING = 0,
 	TF_VERDICT_FORWARD = 1,
 	TF_VERDICT_DROP = 2,
-	TF_VERDICT_REPLY = 3
+	TF_VERDICT_REPLY = 3,
+	TF_VERDICT_HOLD = 4 /* forward it when the clock reaches due */
 };
 
 /* tf_packet.flags */
@@ -91,6 +92,8 @@ enum {
 struct tf_packet {
 	uint8_t *data;      /* its first byte; at least TF_HEADROOM bytes are free before it */
 	double time;        /* seconds since the epoch, when it was read */
+	double clock;       /* the same on the run's own clock, which only goes forward */
+	double due;         /* seconds on the run's clock: when a held packet goes on */
 	double number;      /* counts from 1 over a run; below 0 for a script's own copy */
 	uint32_t len;       /* bytes at data, at most room */
 	uint32_t room;      /* bytes from data on that belong to it */

@@ -3,17 +3,21 @@
 #include <stdlib.h>
 
 #include "batch.h"
+#include "context.h"
+#include "hold.h"
 #include "outbox.h"
 #include "parse.h"
 #include "trace.h"
 
 #define ROUNDS	    4 /* batches of one device before the other has its turn */
-#define OUT_PACKETS (TF_BUDGET + TF_OUTBOX_PACKETS)
+#define OUT_PACKETS (TF_BUDGET + 2 * TF_OUTBOX_PACKETS)
 
 struct tf_pipeline {
 	struct tf_pipeline_config config;
 	struct tf_batch *batch;
 	struct tf_trace *trace; /* NULL unless verbose */
+	struct tf_hold *hold;
+	struct tf_outbox *released; /* held packets whose time has come, this turn */
 	struct tf_stats stats;
 	double number;		/* of the last packet read */
 	int gone[2];		/* the device has been reported */
@@ -31,7 +35,10 @@ int tf_pipeline_create(struct tf_pipeline **out, const struct tf_pipeline_config
 	pipeline->stats.started = (double) uv_hrtime() / 1e9;
 	pipeline->out[0] = calloc(OUT_PACKETS, sizeof(struct tf_packet *));
 	pipeline->out[1] = calloc(OUT_PACKETS, sizeof(struct tf_packet *));
-	if (pipeline->out[0] == NULL || pipeline->out[1] == NULL ||
+	pipeline->hold = tf_hold_create();
+	pipeline->released = tf_outbox_create();
+	if (pipeline->out[0] == NULL || pipeline->out[1] == NULL || pipeline->hold == NULL ||
+	    pipeline->released == NULL ||
 	    tf_batch_create(&pipeline->batch, TF_BUDGET) != 0 ||
 	    (config->verbose && tf_trace_create(&pipeline->trace, TF_BUDGET) != 0)) {
 		tf_pipeline_destroy(pipeline);
@@ -46,6 +53,8 @@ void tf_pipeline_destroy(struct tf_pipeline *pipeline)
 	if (pipeline == NULL)
 		return;
 	tf_trace_destroy(pipeline->trace);
+	tf_outbox_destroy(pipeline->released);
+	tf_hold_destroy(pipeline->hold);
 	tf_batch_destroy(pipeline->batch);
 	free(pipeline->out[0]);
 	free(pipeline->out[1]);
@@ -90,6 +99,11 @@ static void judge(struct tf_pipeline *pipeline, struct tf_packet *packet)
 		add(&direction->replied, packet);
 		to_side(pipeline, packet->from, packet);
 		break;
+	case TF_VERDICT_HOLD:
+		add(&direction->held, packet);
+		if (tf_hold_add(pipeline->hold, packet, !packet->from) != TF_SEND_OK)
+			direction->lost++;
+		break;
 	default:
 		if (!(packet->flags & TF_FAILED))
 			add(&direction->dropped, packet);
@@ -114,37 +128,63 @@ static void write_side(struct tf_pipeline *pipeline, int side)
 		device_gone(pipeline, side, err);
 }
 
-/* Writes the batch's packets (NULL: none) and the outbox's, each at its place in the order. */
-static void deliver(struct tf_pipeline *pipeline, struct tf_batch *batch)
+/* Puts what the script has sent before packet i of the batch, from *next on, where it goes. */
+static void sends_before(struct tf_pipeline *pipeline, uint32_t i, uint32_t *next)
 {
 	struct tf_outbox *outbox = tf_script_outbox(pipeline->config.script);
-	uint32_t count = batch ? batch->count : 0, sent = 0;
 
-	for (uint32_t i = 0; i <= count; i++) {
-		for (; sent < outbox->count && (i == count || outbox->sent[sent].before <= i); sent++) {
-			struct tf_sent *entry = &outbox->sent[sent];
+	for (; *next < outbox->count && outbox->sent[*next].before <= i; ++*next) {
+		struct tf_sent *entry = &outbox->sent[*next];
 
-			add(&pipeline->stats.direction[!entry->side].sent, &entry->packet);
-			if (pipeline->trace)
-				tf_trace_sent(pipeline->trace, &entry->packet, entry->side);
-			to_side(pipeline, entry->side, &entry->packet);
-		}
-		if (i == count)
-			break;
+		add(&pipeline->stats.direction[!entry->side].sent, &entry->packet);
 		if (pipeline->trace)
-			tf_trace_after(pipeline->trace, i, &batch->packets[i], pipeline->config.script);
-		judge(pipeline, &batch->packets[i]);
+			tf_trace_sent(pipeline->trace, &entry->packet, entry->side);
+		to_side(pipeline, entry->side, &entry->packet);
 	}
+}
+
+/* Puts the held packets that are due at this time where they go. */
+static void releases_at(struct tf_pipeline *pipeline, double now)
+{
+	struct tf_outbox *released = pipeline->released;
+	uint32_t first = released->count;
+
+	if (tf_hold_due(pipeline->hold) > now)
+		return;
+	tf_hold_release(pipeline->hold, now, released, 0);
+	for (uint32_t i = first; i < released->count; i++)
+		to_side(pipeline, released->sent[i].side, &released->sent[i].packet);
+}
+
+/*
+ * Writes the batch's packets (NULL: none), what the script sent and what is no longer held, each
+ * at its place in the order.
+ */
+static void deliver(struct tf_pipeline *pipeline, struct tf_batch *batch, double now)
+{
+	uint32_t next = 0;
+
+	for (uint32_t i = 0; batch != NULL && i < batch->count; i++) {
+		struct tf_packet *packet = &batch->packets[i];
+
+		releases_at(pipeline, packet->clock);
+		sends_before(pipeline, i, &next);
+		if (pipeline->trace)
+			tf_trace_after(pipeline->trace, i, packet, pipeline->config.script);
+		judge(pipeline, packet);
+	}
+	releases_at(pipeline, now);
+	sends_before(pipeline, UINT32_MAX, &next);
 	write_side(pipeline, TF_LEFT);
 	write_side(pipeline, TF_RIGHT);
-	if (outbox->count > 0)
-		tf_outbox_clear(outbox);
+	tf_outbox_clear(tf_script_outbox(pipeline->config.script));
+	tf_outbox_clear(pipeline->released);
 }
 
 static void process(struct tf_pipeline *pipeline, struct tf_batch *batch)
 {
+	double clock = (double) uv_hrtime() / 1e9, time;
 	uv_timeval64_t now = { 0, 0 };
-	double time;
 
 	uv_gettimeofday(&now);
 	time = (double) now.tv_sec + now.tv_usec / 1e6;
@@ -152,6 +192,7 @@ static void process(struct tf_pipeline *pipeline, struct tf_batch *batch)
 		struct tf_packet *packet = &batch->packets[i];
 
 		packet->time = time;
+		packet->clock = clock;
 		packet->number = ++pipeline->number;
 		tf_parse(packet);
 		add(&pipeline->stats.direction[batch->from].in, packet);
@@ -159,7 +200,7 @@ static void process(struct tf_pipeline *pipeline, struct tf_batch *batch)
 			tf_trace_before(pipeline->trace, i, packet);
 	}
 	tf_script_run(pipeline->config.script, batch);
-	deliver(pipeline, batch);
+	deliver(pipeline, batch, clock);
 }
 
 static void on_ready(struct tf_device *device, int status, void *arg)
@@ -199,10 +240,19 @@ int tf_pipeline_start(struct tf_pipeline *pipeline, uv_loop_t *loop)
 	return err;
 }
 
+double tf_pipeline_due(const struct tf_pipeline *pipeline)
+{
+	double script = tf_script_due(pipeline->config.script), hold = tf_hold_due(pipeline->hold);
+
+	return script < hold ? script : hold;
+}
+
 void tf_pipeline_tick(struct tf_pipeline *pipeline)
 {
-	tf_script_tick(pipeline->config.script, (double) uv_hrtime() / 1e9);
-	deliver(pipeline, NULL);
+	double now = (double) uv_hrtime() / 1e9;
+
+	tf_script_tick(pipeline->config.script, now);
+	deliver(pipeline, NULL, now);
 }
 
 void tf_pipeline_stop(struct tf_pipeline *pipeline)

@@ -32,7 +32,13 @@ int tf_pipeline_create(struct tf_pipeline **out, const struct tf_pipeline_config
 /* Watches both devices on the loop. 0 or a code. */
 int tf_pipeline_start(struct tf_pipeline *pipeline, uv_loop_t *loop);
 
-/* Runs the timers that are due and writes what they, on_start or on_stop sent. */
+/* When tf_pipeline_tick is due next, in seconds on the clock of uv_hrtime(); above 1e299: not at all. */
+double tf_pipeline_due(const struct tf_pipeline *pipeline);
+
+/*
+ * Runs the timers that are due, lets go of held packets whose time has come, and writes these and
+ * what timers, on_start or on_stop sent.
+ */
 void tf_pipeline_tick(struct tf_pipeline *pipeline);
 
 /* Stops watching; handles close in the loop's next turn. */

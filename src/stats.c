@@ -98,6 +98,7 @@ size_t tf_stats_table(const struct tf_stats *stats, const char *left, const char
 		{"forwarded", offsetof(struct tf_direction, forwarded), 1},
 		{"dropped", offsetof(struct tf_direction, dropped), 1},
 		{"replied", offsetof(struct tf_direction, replied), 0},
+		{"held", offsetof(struct tf_direction, held), 0},
 		{"errors", offsetof(struct tf_direction, errors), 0},
 		{"sent", offsetof(struct tf_direction, sent), 0},
 		{"malformed", offsetof(struct tf_direction, malformed), 0},

@@ -11,14 +11,15 @@ struct tf_count {
 };
 
 /*
- * One direction: packets that were read from one side. The four verdicts add up to what came in:
- * in = forwarded + dropped + replied + errors (whatever --on-error then did with those).
+ * One direction: packets that were read from one side. The verdicts add up to what came in:
+ * in = forwarded + dropped + replied + held + errors (whatever --on-error then did with those).
  */
 struct tf_direction {
 	struct tf_count in;
 	struct tf_count forwarded;
 	struct tf_count dropped;
 	struct tf_count replied;
+	struct tf_count held;	     /* to be forwarded later; those beyond what can be held are lost */
 	struct tf_count errors;	     /* a callback failed on it */
 	struct tf_count sent;	     /* by the script's tf.send, towards the side this direction leads to */
 	struct tf_count malformed;   /* of those in: not well-formed, whatever the verdict */
