@@ -24,12 +24,12 @@ TF_EXPORT void tf_parse(struct tf_packet *packet);
 
 /* In words, what a TF_BAD_… code means; NULL for TF_WELL_FORMED and unknown codes. */
 TF_EXPORT const char *tf_malformed_text(uint8_t code);
-/* cdef: end */
 
 /*
  * Length in bytes of the IPv6 extension header of this type, from its first two bytes; 0 if no
  * extension header has this type.
  */
-uint32_t tf_ip6_extension(uint8_t type, const uint8_t *header);
+TF_EXPORT uint32_t tf_ip6_extension(uint8_t type, const uint8_t *header);
+/* cdef: end */
 
 #endif
