@@ -73,7 +73,7 @@ class Place:
         return self.file(name or "rules%d.lua" % self.count, text)
 
     def environment(self):
-        env = dict(os.environ, HOME=str(self.path), NO_COLOR="1", LC_ALL="C.UTF-8")
+        env = dict(os.environ, PATH="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", HOME=str(self.path), NO_COLOR="1", LC_ALL="C.UTF-8")
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
             options = [env[name]] if env.get(name) else []
             env[name] = ":".join([*options, "log_path=%s/sanitizer" % self.path])
@@ -218,6 +218,9 @@ class Wired(Program):
             super().__exit__()
             raise AssertionError("it did not start: %s\n%s" % (error, self.stderr)) from error
         self.left, self.right = self.wire.left, self.wire.right
+        for side in ("left", "right"):  # so that no host's kernel answers to what the test injects
+            for words in ("address flush scope global", "route flush table main", "-6 route flush table main"):
+                self.run(side, "ip", *words.split())
 
     def run(self, side, *argv):
         """Runs a command on a host; (status, output)."""

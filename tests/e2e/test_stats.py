@@ -37,7 +37,7 @@ def total(packets):
 def test_every_packet_is_in_one_row(lab, kind):
     def frame(number, size):
         packet = datagram(number, size)
-        return bytes(Ether(dst="02:00:00:00:00:09", src="02:00:00:00:00:08") / Raw(packet)) if kind == "tap" else packet
+        return bytes(Ether(dst="02:00:00:00:00:09", src="02:00:00:00:00:08", type=0x800) / Raw(packet)) if kind == "tap" else packet
 
     there = [frame(number, number % 700) for number in range(503)]
     back = [frame(number, number % 300) for number in range(211)]
@@ -76,7 +76,7 @@ def test_sigusr1_prints_a_table_and_the_run_goes_on(place):
     assert running.status == 0
     assert len(harness.tables(running.stderr)) == 2
     assert running.table()["in"] == [10, 1]
-    assert running.table()["title"] == ["tfleft", ">", "tfright", "tfright", ">", "tfleft"]
+    assert running.table()["title"] == ["left", ">", "right", "right", ">", "left"]
 
 
 def test_a_table_every_so_often(lab):
@@ -93,6 +93,7 @@ def test_a_signal_ends_the_run_with_status_0_and_the_table(place, number):
     with harness.Run(place, harness.PASS) as running:
         running.wait_for("callback")
         running.signal(number)
+        running.wire.wait()
     assert running.status == 0
     assert running.table()["in"] == [0, 0]
 
@@ -103,7 +104,7 @@ def test_start_lines_say_what_is_joined_and_which_callbacks_there_are(place):
                          'tf.on_packet{ from = tf.right, name = "answers", function() end }\n', "start.lua")
     with harness.Run(place, rules, kind="tap") as running:
         running.wait_for("answers")
-    lines = running.stderr.splitlines()
+    lines = [line[len("tunfilter: ") :] for line in running.stderr.splitlines() if line.startswith("tunfilter: ")]
     for side in ("left", "right"):
         found = [line for line in lines if re.match(side + r"\b", line)]
         assert len(found) == 1
@@ -166,6 +167,7 @@ class TestDeviceStates:
         with harness.Run(place, harness.PASS) as running:
             assert running.run("right", "ip", "link", "del", "tfright")[0] == 0
             running.wait_for(r"error: right device tfright: ")
+            running.wire.wait()
         assert running.status == SYSTEM
         assert running.table()["in"] == [0, 0]
 

@@ -12,6 +12,7 @@ two hosts of its own making: {left} and {right} become pids of processes in thei
 
 import array
 import ctypes
+import errno
 import json
 import os
 import select
@@ -24,7 +25,7 @@ import time
 
 ETH_P_ALL = 0x0003
 SOL_PACKET, PACKET_AUXDATA, PACKET_IGNORE_OUTGOING = 263, 8, 23
-SO_RCVBUFFORCE, SO_SNDBUFFORCE = 33, 32
+SO_RCVBUFFORCE = 33
 TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID = 0x10, 0x40
 CLONE_NEWNET = 0x40000000
 # Where the hosts' network namespaces are. In a lab its own process, pid 1 there, keeps them open.
@@ -37,15 +38,29 @@ class Port:
     def __init__(self, sock, name):
         self.socket = sock
         self.name = name
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
+        except PermissionError:  # not root: the system's limit, enough for a window of move()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 20)
 
     def send(self, packet):
-        self.socket.send(bytes(packet))
+        try:
+            self.socket.send(bytes(packet))
+        except OSError as error:
+            if error.errno != errno.ENETDOWN:
+                raise
+            self.socket.send(bytes(packet))  # said once of a device that was down since the last call
 
     def receive_one(self, timeout):
         """The next packet that the filter wrote to this device, or None after timeout seconds."""
         if not select.select([self.socket], [], [], timeout)[0]:
             return None
-        data, ancillary, _, _ = self.socket.recvmsg(70000, 256)
+        try:
+            data, ancillary, _, _ = self.socket.recvmsg(70000, 256)
+        except OSError as error:
+            if error.errno != errno.ENETDOWN:
+                raise
+            return self.receive_one(timeout)
         for level, kind, value in ancillary:
             if level == SOL_PACKET and kind == PACKET_AUXDATA:
                 status, *_, tci, tpid = struct.unpack("=IIIHHHH", value[:20])
@@ -75,7 +90,7 @@ class Port:
         return self.receive_one(seconds) is None
 
 
-def move(packets, source, target, window=256):
+def move(packets, source, target, window=64):
     """Sends packets at one port in windows that no queue overflows on, and returns what came at the other."""
     came = []
     for start in range(0, len(packets), window):
@@ -107,9 +122,16 @@ class Wire:
 
     def run(self, side, *argv):
         """Runs a command on a host to its end: (status, what it wrote on both outputs)."""
-        self.control.sendall(json.dumps({"side": side, "argv": argv}).encode() + b"\n")
-        answer = json.loads(self.reader.readline())
+        answer = self.ask({"side": side, "argv": argv})
         return answer["status"], answer["output"]
+
+    def wait(self):
+        """Waits until the program ends by itself."""
+        self.ask({"wait": True})
+
+    def ask(self, request):
+        self.control.sendall(json.dumps(request).encode() + b"\n")
+        return json.loads(self.reader.readline())
 
     def close(self):
         for port in (self.left, self.right):
@@ -140,28 +162,29 @@ def open_port(side):
     """(packet socket, name) of a host's device."""
     enter(side)
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    for option in (SO_RCVBUFFORCE, SO_SNDBUFFORCE):
-        sock.setsockopt(socket.SOL_SOCKET, option, 64 << 20)
     sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
     sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
     sock.bind((device_name(), ETH_P_ALL))
     return sock, device_name()
 
 
-def serve(control, pid=None):
-    """Hands the ports over and runs the commands that the test asks for, until it closes its end."""
+def serve(control, program=None):
+    """Hands the ports over and does what the test asks for, until it closes its end."""
     ports = [open_port("right"), open_port("left")][::-1]
     fds = array.array("i", [sock.fileno() for sock, _ in ports])
-    control.sendmsg([json.dumps({"pid": pid, "names": [name for _, name in ports]}).encode()],
+    control.sendmsg([json.dumps({"pid": program and program.pid, "names": [name for _, name in ports]}).encode()],
                     [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
     for sock, _ in ports:
         sock.close()
     for line in control.makefile("rb"):
         request = json.loads(line)
-        enter(request["side"])
-        done = subprocess.run(request["argv"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, check=False)
-        answer = {"status": done.returncode, "output": done.stdout.decode(errors="replace")}
+        if "wait" in request:
+            answer = {"status": program.wait()}
+        else:
+            enter(request["side"])
+            done = subprocess.run(request["argv"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, check=False)
+            answer = {"status": done.returncode, "output": done.stdout.decode(errors="replace")}
         control.sendall(json.dumps(answer).encode() + b"\n")
 
 
@@ -172,6 +195,9 @@ def make_host(side):
     if pid == 0:
         call("prctl", 1, signal.SIGKILL)  # PR_SET_PDEATHSIG
         call("unshare", CLONE_NEWNET)
+        for which in ("all", "default"):  # no router solicitations and the like
+            with open("/proc/sys/net/ipv6/conf/%s/disable_ipv6" % which, "w", encoding="ascii") as setting:
+                setting.write("1")
         os.write(writer, b"!")
         while True:
             signal.pause()
@@ -198,7 +224,7 @@ def main(argv):
     program = subprocess.Popen([word.format(**pids) for word in argv], stdin=subprocess.DEVNULL)
     wait_for_devices(program)
     if program.poll() is None:
-        serve(control, program.pid)
+        serve(control, program)
         if program.poll() is None:
             program.terminate()
     return program.wait()
