@@ -187,7 +187,9 @@ _Noreturn void tf_host_exec(const struct tf_beside *beside, int side, int netns,
 	if (!argv)
 		argv = shell && *shell ? interactive : fallback;
 	execvp(argv[0], argv);
-	missing = errno == ENOENT;
-	tf_log(TF_LOG_ERROR, "%s: cannot run %s: %s", name, argv[0], strerror(errno));
+	/* A folder of PATH that may not be searched hides "not found". */
+	missing = errno == ENOENT || !strchr(argv[0], '/');
+	tf_log(TF_LOG_ERROR, "%s: cannot run %s: %s", name, argv[0],
+	       missing ? "not found" : strerror(errno));
 	_exit(missing ? 127 : 126);
 }

@@ -51,6 +51,7 @@ struct lab {
 	int status;		   /* the lab's exit status; -1 before it is known */
 	uint64_t deadline;	   /* tf_now_ms() of the next step by time, 0: none */
 	uint64_t heard;		   /* tf_now_ms() of the last signal that asked for an end */
+	char pid[16];		   /* of the lab's process, as it is numbered outside */
 };
 
 /* An interactive shell ignores SIGTERM. */
@@ -114,6 +115,8 @@ static int filter(struct lab *lab)
 
 static void on_ready(struct lab *lab)
 {
+	tf_log(TF_LOG_INFO, "lab %s: `tunfilter enter right` in another terminal is a shell there",
+	       lab->pid);
 	lab->phase = WAITING;
 	if (lab->options.on_right) {
 		lab->right = start_command(lab, TF_RIGHT);
@@ -299,14 +302,12 @@ static int make_lab(int parent, uid_t uid, gid_t gid, int mapped)
 /* Process 1. Ends by _exit; only the filter returns. */
 static int live(struct lab *lab, int parent, uid_t uid, gid_t gid, int mapped)
 {
-	char pid[16] = "";
-	int status;
+	int status = make_lab(parent, uid, gid, mapped);
 
-	status = make_lab(parent, uid, gid, mapped);
 	if (status)
 		_exit(status);
-	if (readlink("/proc/self", pid, sizeof(pid) - 1) < 0)
-		strcpy(pid, "?");
+	if (readlink("/proc/self", lab->pid, sizeof(lab->pid) - 1) < 0) /* still the one outside */
+		strcpy(lab->pid, "?");
 	tf_lab_files(&lab->options);
 	lab->filter = fork();
 	if (lab->filter == 0)
@@ -318,9 +319,6 @@ static int live(struct lab *lab, int parent, uid_t uid, gid_t gid, int mapped)
 	/* From here we look whether somebody listens on the right. */
 	setns(TF_LAB_NETNS_FD(TF_RIGHT), CLONE_NEWNET);
 	prctl(PR_SET_NAME, TF_LAB_PROCESS);
-	/* The number is the one outside: what /proc was before we had our own. */
-	tf_log(TF_LOG_INFO, "lab %s: `tunfilter enter right` in another terminal is a shell there",
-	       pid);
 	_exit(take_signals(lab));
 }
 
