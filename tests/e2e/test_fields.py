@@ -202,7 +202,7 @@ def length_cases():
     packet[UDP].len -= 6
     packet[UDP].chksum = 0
     segment = bytes(packet[UDP])[: packet[UDP].len]
-    packet[UDP].chksum = in4_chksum(17, packet[IP], segment)
+    packet[UDP].chksum = in4_chksum(17, IP(**V4, len=20 + len(segment)), segment)
     yield Case("udp.len", base, "same(pkt.udp.len, %d); pkt.udp.len = %d" % (8 + len(DATA), 2 + len(DATA)),
                bytes(packet), sums=False)
 
