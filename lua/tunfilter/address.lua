@@ -227,7 +227,7 @@ function net_methods.contains(self, address)
 end
 
 local function net_text(self)
-   return tostring(ip_type(self.a, self.b, self.c, self.d, self.version)) .. "/" .. self.prefix
+   return ip_text(ip_type(self.a, self.b, self.c, self.d, self.version)) .. "/" .. self.prefix
 end
 
 -- What values of one type have in common.
@@ -254,6 +254,14 @@ end
 ip_type = declare("struct tf_value_ip", "an address", ip_equal, ip_text, {})
 net_type = declare("struct tf_value_net", "a network", net_equal, net_text, net_methods)
 mac_type = declare("struct tf_value_mac", "a MAC address", mac_equal, mac_text, {})
+
+--- The text of a value; nil for anything else. The JIT compiles it, which tostring(value) is not.
+function M.text(x)
+   if istype(ip_type, x) then return ip_text(x) end
+   if istype(mac_type, x) then return mac_text(x) end
+   if istype(net_type, x) then return net_text(x) end
+   return nil
+end
 
 --- The address that a string spells.
 function M.ip(x)
