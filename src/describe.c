@@ -49,8 +49,8 @@ void tf_describe_hex(struct tf_text *text, const struct tf_packet *packet, uint3
 {
 	uint32_t i;
 
-	for (i = 0; i < count; i++)
-		tf_text_add(text, "%02x", tf_peek8(packet, at + i));
+	for (i = at; i < packet->len && i - at < count; i++)
+		tf_text_add(text, "%02x", packet->data[i]);
 }
 
 static void describe_mac(struct tf_text *text, const struct tf_packet *packet, uint32_t at)
@@ -61,21 +61,27 @@ static void describe_mac(struct tf_text *text, const struct tf_packet *packet, u
 		tf_text_add(text, "%s%02x", i > 0 ? ":" : "", tf_peek8(packet, at + i));
 }
 
-/* "source > destination:", with the ports where there is a TCP or UDP header. */
-static void describe_addresses(struct tf_text *text, const struct tf_packet *packet, int with_ports)
+/* Whether these are the bytes of ports, be the rest of the TCP or UDP header there or not. */
+static int has_ports(const struct tf_packet *packet, uint8_t proto)
+{
+	return (proto == PROTO_TCP || proto == PROTO_UDP) &&
+	       packet->fragment != TF_FRAGMENT_LATER && tf_inside(packet, packet->transport, 4);
+}
+
+/* "source > destination: ", with the ports where this protocol, next to the IP header, has them. */
+static void describe_addresses(struct tf_text *text, const struct tf_packet *packet, uint8_t proto)
 {
 	uint32_t at = packet->network;
 	uint32_t side;
 
-	with_ports = with_ports && packet->headers & (TF_HAS_TCP | TF_HAS_UDP);
 	for (side = 0; side < 2; side++) {
 		if (packet->headers & TF_HAS_IP4)
 			tf_describe_ip4_address(text, packet, at + 12 + 4 * side);
 		else
 			tf_describe_ip6_address(text, packet, at + 8 + 16 * side);
-		if (with_ports)
+		if (has_ports(packet, proto))
 			tf_text_add(text, ".%u", tf_peek16(packet, packet->transport + 2 * side));
-		tf_text_add(text, side == 0 ? " > " : ":");
+		tf_text_add(text, side == 0 ? " > " : ": ");
 	}
 }
 
@@ -121,7 +127,7 @@ static void describe_authentication(struct tf_text *text, const struct tf_packet
 		tf_text_add(text, "reserved=0x%x[MustBeZero],", reserved);
 	tf_text_add(text, "spi=0x%08x,seq=0x%x,icv=0x", tf_peek32(packet, at + 4),
 		    tf_peek32(packet, at + 8));
-	tf_describe_hex(text, packet, at + 12, size - 12);
+	tf_describe_hex(text, packet, at + 12, size > 12 ? size - 12 : 0);
 	tf_text_add(text, "): ");
 }
 
@@ -150,7 +156,8 @@ static void describe_other(struct tf_text *text, const struct tf_packet *packet,
 static void describe_transport(struct tf_text *text, const struct tf_packet *packet, uint8_t proto,
 			       uint32_t at)
 {
-	uint32_t known = packet->headers & (TF_HAS_TCP | TF_HAS_UDP | TF_HAS_ICMP | TF_HAS_ICMP6);
+	/* Like tcpdump, we stop at mobility, HIP and shim6 headers, which the parser looks behind. */
+	uint32_t known = at == packet->transport ? packet->headers : 0;
 
 	if (known & TF_HAS_TCP)
 		tf_describe_tcp(text, packet);
@@ -170,14 +177,11 @@ static void describe_ip4(struct tf_text *text, const struct tf_packet *packet)
 	uint8_t proto = tf_peek8(packet, at + 9);
 
 	tf_text_add(text, "IP ");
-	if (packet->fragment == TF_FRAGMENT_LATER) {
-		describe_addresses(text, packet, 0);
-		tf_text_add(text, " ip-proto-%u", proto);
-		return;
-	}
-	describe_addresses(text, packet, 1);
-	tf_text_add(text, " ");
-	describe_transport(text, packet, proto, at + (tf_peek8(packet, at) & 15) * 4u);
+	describe_addresses(text, packet, proto);
+	if (packet->fragment == TF_FRAGMENT_LATER)
+		tf_text_add(text, "ip-proto-%u", proto);
+	else
+		describe_transport(text, packet, proto, packet->transport);
 }
 
 static void describe_routing(struct tf_text *text, const struct tf_packet *packet, uint32_t at)
@@ -231,6 +235,7 @@ static uint32_t describe_extensions(struct tf_text *text, const struct tf_packet
 				    uint8_t *proto)
 {
 	uint32_t at = packet->network + IP6_LEN;
+	uint32_t end = at + tf_peek16(packet, packet->network + 4);
 	uint32_t size, fragment;
 
 	while ((size = extension_size(packet, *proto, at)) != 0) {
@@ -251,7 +256,7 @@ static uint32_t describe_extensions(struct tf_text *text, const struct tf_packet
 			break;
 		default:
 			fragment = tf_peek16(packet, at + 2) & 0xfff8u;
-			tf_text_add(text, "frag (%u|%u)", fragment, tf_limit(packet) - at - size);
+			tf_text_add(text, "frag (%u|%u)", fragment, end - at - size);
 			if (fragment != 0 || at + size == tf_limit(packet))
 				return 0;
 			tf_text_add(text, " ");
@@ -264,22 +269,15 @@ static uint32_t describe_extensions(struct tf_text *text, const struct tf_packet
 
 static void describe_ip6(struct tf_text *text, const struct tf_packet *packet)
 {
+	uint32_t first = packet->network + IP6_LEN, at;
 	uint8_t proto = tf_peek8(packet, packet->network + 6);
-	uint32_t at;
 
 	tf_text_add(text, "IP6 ");
-	if (proto == PROTO_TCP || proto == PROTO_UDP) {
-		describe_addresses(text, packet, 1);
-		tf_text_add(text, " ");
-		describe_transport(text, packet, proto, packet->transport);
-		return;
-	}
-	describe_addresses(text, packet, 0);
-	tf_text_add(text, " ");
+	describe_addresses(text, packet, proto);
 	at = describe_extensions(text, packet, &proto);
 	if (at == 0)
 		return;
-	if (packet->headers & (TF_HAS_TCP | TF_HAS_UDP))
+	if (at > first && has_ports(packet, proto))
 		tf_text_add(text, "%u > %u: ", tf_peek16(packet, packet->transport),
 			    tf_peek16(packet, packet->transport + 2));
 	describe_transport(text, packet, proto, at);

@@ -13,8 +13,11 @@ enum {
 	OPTION_USER_TIMEOUT = 28,
 	OPTION_AUTHENTICATION = 29,
 	OPTION_MULTIPATH = 30,
-	OPTION_FAST_OPEN = 34
+	OPTION_FAST_OPEN = 34,
+	OPTION_EXPERIMENT = 254
 };
+
+enum { EXPERIMENT_FAST_OPEN = 0xf989 };
 
 enum { FLAG_FIN = 0x01, FLAG_SYN = 0x02, FLAG_RST = 0x04, FLAG_ACK = 0x10, FLAG_URG = 0x20 };
 
@@ -63,7 +66,7 @@ static void describe_opaque(struct tf_text *text, const struct tf_packet *packet
 
 static void describe_timeout(struct tf_text *text, uint32_t value)
 {
-	/* RFC 5482: the lowest of the field's 16 bits on the wire's left says minutes. */
+	/* tcpdump's reading: RFC 5482 has the unit in the highest bit. */
 	uint32_t seconds = value & 1 ? (value >> 1) * 60 : value >> 1;
 
 	tf_text_add(text, "uto 0x%x %u", value, seconds);
@@ -80,10 +83,9 @@ static void describe_authentication(struct tf_text *text, const struct tf_packet
 	}
 }
 
-static void describe_fast_open(struct tf_text *text, const struct tf_packet *packet, uint32_t at,
-			       uint32_t count)
+static void describe_cookie(struct tf_text *text, const struct tf_packet *packet, uint32_t at,
+			    uint32_t count)
 {
-	tf_text_add(text, "tfo ");
 	if (count == 0) {
 		tf_text_add(text, " cookiereq");
 	} else if (count % 2 != 0 || count < 4 || count > 16) {
@@ -91,6 +93,20 @@ static void describe_fast_open(struct tf_text *text, const struct tf_packet *pac
 	} else {
 		tf_text_add(text, " cookie ");
 		tf_describe_hex(text, packet, at, count);
+	}
+}
+
+/* RFC 6994: the first two bytes say whose experiment it is. */
+static void describe_experiment(struct tf_text *text, const struct tf_packet *packet, uint32_t at,
+				uint32_t count)
+{
+	uint16_t owner = tf_peek16(packet, at);
+
+	if (owner == EXPERIMENT_FAST_OPEN) {
+		tf_text_add(text, "exp-tfo");
+		describe_cookie(text, packet, at + 2, count - 2);
+	} else {
+		tf_text_add(text, "exp-%04x", owner);
 	}
 }
 
@@ -114,14 +130,17 @@ static void describe_option(struct tf_text *text, const struct tf_packet *packet
 		tf_text_add(text, "TS val %u ecr %u", tf_peek32(packet, at),
 			    tf_peek32(packet, at + 4));
 	} else if (kind == OPTION_MD5 && count == 16) {
-		tf_text_add(text, "md5 can't check - ");
+		tf_text_add(text, "md5 ");
 		tf_describe_hex(text, packet, at, count);
 	} else if (kind == OPTION_USER_TIMEOUT && count == 2) {
 		describe_timeout(text, tf_peek16(packet, at));
 	} else if (kind == OPTION_AUTHENTICATION && count >= 2) {
 		describe_authentication(text, packet, at, count);
 	} else if (kind == OPTION_FAST_OPEN) {
-		describe_fast_open(text, packet, at, count);
+		tf_text_add(text, "tfo ");
+		describe_cookie(text, packet, at, count);
+	} else if (kind == OPTION_EXPERIMENT && count >= 2) {
+		describe_experiment(text, packet, at, count);
 	} else {
 		describe_opaque(text, packet, kind, at, count);
 	}
