@@ -8,8 +8,8 @@
 #include <uv.h>
 
 enum {
-	LONGEST = 16384, /* bytes; libpcap's optimiser takes seconds, then all the stack beyond */
-	WINDOW = 72,	 /* columns of the expression that a message shows */
+	LONGEST = 2048, /* bytes; libpcap's time grows with the cube: a second for 185 ports */
+	WINDOW = 72,	/* columns of the expression that a message shows */
 	SLOW = 200 * 1000 * 1000 /* nanoseconds: names were looked up, so don't compile again */
 };
 
@@ -28,6 +28,22 @@ static const char *const keywords[] = {
 	"ip",	 "ip6",	 "len",	      "less", "net",   "not",	    "or",   "port", "portrange",
 	"proto", "rarp", "sctp",      "src",  "tcp",   "multicast", "udp",  "vlan", NULL};
 
+/*
+ * Whether it loads what only a packet of a live capture has beside its bytes (BPF's ancillary data,
+ * at offsets below 0): such a filter would compile and select nothing.
+ */
+static int needs_capture(const struct bpf_program *program)
+{
+	for (u_int i = 0; i < program->bf_len; i++) {
+		const struct bpf_insn *insn = &program->bf_insns[i];
+
+		if (BPF_CLASS(insn->code) == BPF_LD && BPF_MODE(insn->code) == BPF_ABS &&
+		    insn->k > INT32_MAX)
+			return 1;
+	}
+	return 0;
+}
+
 /* 0 and *program is the caller's, or -1 with libpcap's reason. */
 static int compile(struct bpf_program *program, const char *text, uint8_t link,
 		   char reason[PCAP_ERRBUF_SIZE])
@@ -41,10 +57,17 @@ static int compile(struct bpf_program *program, const char *text, uint8_t link,
 		return -1;
 	}
 	status = pcap_compile(pcap, program, text, 1, PCAP_NETMASK_UNKNOWN);
-	if (status)
+	if (status) {
 		snprintf(reason, PCAP_ERRBUF_SIZE, "%s", pcap_geterr(pcap));
+	} else if (needs_capture(program)) {
+		snprintf(reason, PCAP_ERRBUF_SIZE,
+			 "inbound, outbound and ifindex are known to live captures only; "
+			 "from = tf.left tells the sides apart");
+		pcap_freecode(program);
+		status = -1;
+	}
 	pcap_close(pcap);
-	return status ? -1 : 0;
+	return status;
 }
 
 /* libpcap's reason to refuse the first len bytes of text and then tail; "" if it takes them. */
@@ -209,22 +232,28 @@ static int explain(const char *text, uint8_t link, const char *reason, int slow,
 	int syntax = is_syntax_error(reason);
 	int found = !slow && !find_token(text, link, reason, &span);
 
-	snprintf(words, sizeof(words), "%s", reason);
 	if (syntax && found && span.len) {
 		char word[41];
 		const char *near;
 
 		snprintf(word, sizeof(word), "%.*s", (int)span.len, text + span.first);
 		near = tf_error_nearest(word, keywords);
-		if (near && !strcmp(near, word))
-			near = NULL;
-		snprintf(words, sizeof(words), "syntax error at '%s'%s%s%s", word,
-			 near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+		if (near && strcmp(near, word))
+			snprintf(words, sizeof(words), "syntax error at '%s' (did you mean '%s'?)",
+				 word, near);
+		else
+			snprintf(words, sizeof(words), "syntax error at '%s'", word);
 	} else if (syntax && found) {
 		snprintf(words, sizeof(words), "it ends too early");
-	} else if (!find_quoted(text, span.first + span.len, reason, &quoted)) {
-		span = quoted;
-		found = 1;
+	} else if (strstr(reason, "rejects all packets")) {
+		snprintf(words, sizeof(words), "no packet on a device that carries %s can match it",
+			 link == TF_LINK_ETHERNET ? "Ethernet frames" : "IP packets");
+	} else {
+		snprintf(words, sizeof(words), "%s", reason);
+		if (!find_quoted(text, span.first + span.len, reason, &quoted)) {
+			span = quoted;
+			found = 1;
+		}
 	}
 	if (!found || (!syntax && !span.len))
 		span = (struct span){0, len};
@@ -242,7 +271,8 @@ int tf_expression_compile(struct tf_expression **out, const char *text, uint8_t 
 	*out = NULL;
 	if (strlen(text) > LONGEST)
 		return tf_error_set(error, TF_ESCRIPT,
-				    "bad expression: it has %zu bytes, and %d are allowed",
+				    "bad expression: it has %zu bytes, and %d are allowed: "
+				    "split it over several callbacks",
 				    strlen(text), LONGEST);
 	expression = malloc(sizeof(*expression));
 	if (!expression)

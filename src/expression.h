@@ -8,14 +8,21 @@
 struct tf_expression;
 
 /*
- * Compiles an expression for packets of a link type. 0, or TF_ESCRIPT with a text of several lines:
- * libpcap's reason, the expression, and a line with ^ under the place where it breaks.
+ * Compiles an expression of at most 2,048 bytes for packets of a link type; an empty one selects
+ * everything. libpcap looks names of hosts up, which may take as long as that takes. 0, UV_ENOMEM,
+ * or TF_ESCRIPT with a text of three lines: the reason, the expression (the part of it that
+ * matters), and a mark under the place where it breaks; under all of it where no place is to blame.
  */
 int tf_expression_compile(struct tf_expression **out, const char *text, uint8_t link,
 			  struct tf_error *error);
+
+/* NULL is fine. */
 void tf_expression_free(struct tf_expression *expression);
 
-/* 1 if it selects the packet as it now is, else 0. Any bytes are safe. */
+/*
+ * 1 if it selects the packet as it now is, else 0. Any bytes are safe. About 2 ns an instruction of
+ * `tcpdump -d`: 11 ns for "icmp", 25 for "tcp port 80".
+ */
 int tf_expression_match(const struct tf_expression *expression, const struct tf_packet *packet);
 
 #endif
