@@ -13,9 +13,10 @@ struct tf_context {
 	struct tf_packet *packet; /* the one that a callback sees now; NULL outside callbacks */
 	double number;		  /* its number; 0 outside callbacks */
 	struct tf_batch *batch;	  /* the batch that is being dispatched, or NULL */
-	double now;		  /* seconds, monotonic, at this entry into Lua */
-	double due;		  /* seconds, monotonic: when the next timer wants to run; 1e300 never */
+	double now;		  /* seconds on the run's clock */
+	double due;		  /* seconds on it: when the next timer wants to run; 1e300 never */
 	uint32_t callback;	  /* index of the running callback, from 1; 0 outside */
+	uint8_t offline;	  /* the clock is the packets' own: each has its time, timers run between */
 };
 
 /* tf_context_send */

@@ -50,10 +50,10 @@ int tf_outbox_take(struct tf_outbox *outbox, const struct tf_packet *packet, uin
 	return TF_SEND_OK;
 }
 
-int tf_outbox_add(struct tf_outbox *outbox, uint8_t side, uint8_t link, uint32_t before,
+int tf_outbox_add(struct tf_outbox *outbox, uint8_t side, uint8_t link, uint32_t before, double clock,
 		  const uint8_t *bytes, uint32_t len)
 {
-	struct tf_packet packet = { .len = len, .room = len, .link = link, .from = !side };
+	struct tf_packet packet = { .len = len, .room = len, .link = link, .from = !side, .clock = clock };
 	uint8_t *block = malloc(TF_HEADROOM + len);
 	int err;
 

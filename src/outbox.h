@@ -31,10 +31,10 @@ struct tf_outbox *tf_outbox_create(void);
 void tf_outbox_destroy(struct tf_outbox *outbox);
 
 /*
- * Copies a packet of 1 to TF_PACKET_MAX bytes in, as the script's own. TF_SEND_OK, TF_SEND_FULL or
+ * Copies a packet, sent at this time on the run's clock, of 1 to TF_PACKET_MAX bytes in, as the script's own. TF_SEND_OK, TF_SEND_FULL or
  * TF_SEND_NOMEM.
  */
-int tf_outbox_add(struct tf_outbox *outbox, uint8_t side, uint8_t link, uint32_t before,
+int tf_outbox_add(struct tf_outbox *outbox, uint8_t side, uint8_t link, uint32_t before, double clock,
 		  const uint8_t *bytes, uint32_t len);
 
 /* Takes a packet over whose data is TF_HEADROOM bytes into a block of malloc. Likewise. */

@@ -91,8 +91,8 @@ enum {
 
 struct tf_packet {
 	uint8_t *data;      /* its first byte; at least TF_HEADROOM bytes are free before it */
-	double time;        /* seconds since the epoch, when it was read */
-	double clock;       /* the same on the run's own clock, which only goes forward */
+	int64_t stamp;      /* nanoseconds since the epoch, when it was read */
+	double clock;       /* the same in seconds on the run's own clock, which only goes forward */
 	double due;         /* seconds on the run's clock: when a held packet goes on */
 	double number;      /* counts from 1 over a run; below 0 for a script's own copy */
 	uint32_t len;       /* bytes at data, at most room */

@@ -20,6 +20,8 @@ struct tf_pipeline {
 	struct tf_outbox *released; /* held packets whose time has come, this turn */
 	struct tf_stats stats;
 	double number;		/* of the last packet read */
+	double clock;		/* offline: the time that has been reached */
+	int64_t epoch;		/* offline: clock 0, in nanoseconds since the epoch */
 	int gone[2];		/* the device has been reported */
 	struct tf_packet **out[2]; /* what goes to each side this turn, in order */
 	uint32_t out_count[2];
@@ -77,6 +79,8 @@ static void add(struct tf_count *count, const struct tf_packet *packet)
 
 static void to_side(struct tf_pipeline *pipeline, int side, struct tf_packet *packet)
 {
+	if (pipeline->config.device[TF_LEFT] == pipeline->config.device[TF_RIGHT])
+		side = TF_RIGHT;
 	pipeline->out[side][pipeline->out_count[side]++] = packet;
 }
 
@@ -128,6 +132,13 @@ static void write_side(struct tf_pipeline *pipeline, int side)
 		device_gone(pipeline, side, err);
 }
 
+/* Offline a packet's time in the output follows from the run's clock. */
+static void stamp_offline(const struct tf_pipeline *pipeline, struct tf_packet *packet)
+{
+	if (pipeline->config.offline)
+		packet->stamp = pipeline->epoch + (int64_t) (packet->clock * 1e9 + 0.5);
+}
+
 /* Puts what the script has sent before packet i of the batch, from *next on, where it goes. */
 static void sends_before(struct tf_pipeline *pipeline, uint32_t i, uint32_t *next)
 {
@@ -139,6 +150,7 @@ static void sends_before(struct tf_pipeline *pipeline, uint32_t i, uint32_t *nex
 		add(&pipeline->stats.direction[!entry->side].sent, &entry->packet);
 		if (pipeline->trace)
 			tf_trace_sent(pipeline->trace, &entry->packet, entry->side);
+		stamp_offline(pipeline, &entry->packet);
 		to_side(pipeline, entry->side, &entry->packet);
 	}
 }
@@ -152,8 +164,13 @@ static void releases_at(struct tf_pipeline *pipeline, double now)
 	if (tf_hold_due(pipeline->hold) > now)
 		return;
 	tf_hold_release(pipeline->hold, now, released, 0);
-	for (uint32_t i = first; i < released->count; i++)
-		to_side(pipeline, released->sent[i].side, &released->sent[i].packet);
+	for (uint32_t i = first; i < released->count; i++) {
+		struct tf_packet *packet = &released->sent[i].packet;
+
+		packet->clock = packet->due;
+		stamp_offline(pipeline, packet);
+		to_side(pipeline, released->sent[i].side, packet);
+	}
 }
 
 /*
@@ -181,32 +198,65 @@ static void deliver(struct tf_pipeline *pipeline, struct tf_batch *batch, double
 	tf_outbox_clear(pipeline->released);
 }
 
+/* Gives every packet of the batch its place on the run's clock. */
+static void set_time(struct tf_pipeline *pipeline, struct tf_batch *batch)
+{
+	uv_timeval64_t now = { 0, 0 };
+	int64_t stamp;
+
+	if (!pipeline->config.offline) {
+		uv_gettimeofday(&now);
+		stamp = now.tv_sec * 1000000000 + now.tv_usec * 1000;
+		pipeline->clock = (double) uv_hrtime() / 1e9;
+		for (uint32_t i = 0; i < batch->count; i++) {
+			batch->packets[i].stamp = stamp;
+			batch->packets[i].clock = pipeline->clock;
+		}
+		return;
+	}
+	if (pipeline->number == 0)
+		pipeline->epoch = batch->packets[0].stamp;
+	for (uint32_t i = 0; i < batch->count; i++) {
+		double clock = (double) (batch->packets[i].stamp - pipeline->epoch) / 1e9;
+
+		/* Captures are not always in order; the clock is. */
+		if (clock > pipeline->clock)
+			pipeline->clock = clock;
+		batch->packets[i].clock = pipeline->clock;
+	}
+}
+
 static void process(struct tf_pipeline *pipeline, struct tf_batch *batch)
 {
-	double clock = (double) uv_hrtime() / 1e9, time;
-	uv_timeval64_t now = { 0, 0 };
-
-	uv_gettimeofday(&now);
-	time = (double) now.tv_sec + now.tv_usec / 1e6;
+	set_time(pipeline, batch);
 	for (uint32_t i = 0; i < batch->count; i++) {
 		struct tf_packet *packet = &batch->packets[i];
 
-		packet->time = time;
-		packet->clock = clock;
 		packet->number = ++pipeline->number;
 		tf_parse(packet);
-		add(&pipeline->stats.direction[batch->from].in, packet);
+		add(&pipeline->stats.direction[packet->from].in, packet);
 		if (pipeline->trace)
 			tf_trace_before(pipeline->trace, i, packet);
 	}
 	tf_script_run(pipeline->config.script, batch);
-	deliver(pipeline, batch, clock);
+	deliver(pipeline, batch, pipeline->clock);
+}
+
+int tf_pipeline_pump(struct tf_pipeline *pipeline, int side)
+{
+	struct tf_device *device = pipeline->config.device[side];
+	int count;
+
+	tf_batch_reset(pipeline->batch, (uint8_t) side, device->link);
+	count = tf_device_read(device, pipeline->batch);
+	if (pipeline->batch->count > 0)
+		process(pipeline, pipeline->batch);
+	return count;
 }
 
 static void on_ready(struct tf_device *device, int status, void *arg)
 {
 	struct tf_pipeline *pipeline = arg;
-	struct tf_batch *batch = pipeline->batch;
 	int side = device == pipeline->config.device[TF_RIGHT];
 
 	if (status < 0) {
@@ -214,15 +264,11 @@ static void on_ready(struct tf_device *device, int status, void *arg)
 		return;
 	}
 	for (int round = 0; round < ROUNDS; round++) {
-		int count;
+		int count = tf_pipeline_pump(pipeline, side);
 
-		tf_batch_reset(batch, (uint8_t) side, device->link);
-		count = tf_device_read(device, batch);
 		if (count < 0 && count != TF_ENOTREADY)
 			device_gone(pipeline, side, count);
-		if (batch->count > 0)
-			process(pipeline, batch);
-		if (batch->count < batch->budget)
+		if (count < TF_BUDGET)
 			break;
 	}
 }
@@ -249,10 +295,22 @@ double tf_pipeline_due(const struct tf_pipeline *pipeline)
 
 void tf_pipeline_tick(struct tf_pipeline *pipeline)
 {
-	double now = (double) uv_hrtime() / 1e9;
+	if (!pipeline->config.offline)
+		pipeline->clock = (double) uv_hrtime() / 1e9;
+	tf_script_tick(pipeline->config.script, pipeline->clock);
+	deliver(pipeline, NULL, pipeline->clock);
+}
 
-	tf_script_tick(pipeline->config.script, now);
-	deliver(pipeline, NULL, now);
+void tf_pipeline_advance(struct tf_pipeline *pipeline, double now)
+{
+	for (double due = tf_pipeline_due(pipeline); due <= now; due = tf_pipeline_due(pipeline)) {
+		if (due > pipeline->clock)
+			pipeline->clock = due;
+		tf_pipeline_tick(pipeline);
+	}
+	if (now > pipeline->clock)
+		pipeline->clock = now;
+	tf_pipeline_tick(pipeline);
 }
 
 void tf_pipeline_stop(struct tf_pipeline *pipeline)

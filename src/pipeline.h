@@ -19,9 +19,10 @@ struct tf_pipeline;
 typedef void (*tf_pipeline_gone_cb)(void *arg, struct tf_device *device, int code);
 
 struct tf_pipeline_config {
-	struct tf_device *device[2]; /* the caller's, open */
+	struct tf_device *device[2]; /* the caller's, open; one twice: both sides' packets, in order */
 	struct tf_script *script;    /* the caller's, started */
 	int verbose;		     /* a line a packet on standard error */
+	int offline;		     /* packets come with their own time, which is the run's clock */
 	tf_pipeline_gone_cb gone;
 	void *arg; /* for gone */
 };
@@ -29,10 +30,19 @@ struct tf_pipeline_config {
 /* 0 or UV_ENOMEM. */
 int tf_pipeline_create(struct tf_pipeline **out, const struct tf_pipeline_config *config);
 
+/*
+ * Offline there is no loop: reads a batch of a side's device, takes it through the script and writes what it
+ * decided. The number of packets (0: none wait), or a device's code.
+ */
+int tf_pipeline_pump(struct tf_pipeline *pipeline, int side);
+
+/* Offline: lets time pass up to this (seconds, the run's clock), with timers and held packets in their order. */
+void tf_pipeline_advance(struct tf_pipeline *pipeline, double now);
+
 /* Watches both devices on the loop. 0 or a code. */
 int tf_pipeline_start(struct tf_pipeline *pipeline, uv_loop_t *loop);
 
-/* When tf_pipeline_tick is due next, in seconds on the clock of uv_hrtime(); above 1e299: not at all. */
+/* When tf_pipeline_tick is due next, in seconds on the run's clock; above 1e299: not at all. */
 double tf_pipeline_due(const struct tf_pipeline *pipeline);
 
 /*

@@ -30,12 +30,18 @@ static int take_error(struct tf_script *script, struct tf_error *error)
 	return TF_ESCRIPT;
 }
 
+static void set_clock(struct tf_script *script)
+{
+	if (!script->context.offline)
+		script->context.now = clock_now();
+}
+
 /* [-args, +results] Calls runtime[name] protected. 0, or lua_pcall's status with the message on top. */
 static int call(struct tf_script *script, const char *name, int args, int results)
 {
 	lua_State *L = script->L;
 
-	script->context.now = clock_now();
+	set_clock(script);
 	lua_getfield(L, SLOT_RUNTIME, name);
 	lua_insert(L, -1 - args);
 	return lua_pcall(L, args, results, SLOT_HANDLER);
@@ -129,7 +135,7 @@ int tf_script_load(struct tf_script *script, const struct tf_side sides[2], uint
 		if (call(script, "describe_side", 4, 0) != 0)
 			return take_error(script, error);
 	}
-	script->context.now = clock_now();
+	set_clock(script);
 	lua_pushvalue(L, SLOT_CHUNK);
 	if (lua_pcall(L, 0, 0, SLOT_HANDLER) != 0)
 		return take_error(script, error);
@@ -207,15 +213,20 @@ void tf_script_run(struct tf_script *script, struct tf_batch *batch)
 	lua_State *L = script->L;
 
 	context->batch = batch;
-	context->now = clock_now();
+	context->now = batch->packets[0].clock;
 	batch->cursor = 0;
 	while (batch->cursor < batch->count) {
 		struct tf_packet *packet;
 		const char *message;
 
 		lua_pushvalue(L, SLOT_RUN);
-		if (lua_pcall(L, 0, 0, SLOT_HANDLER) == 0)
-			break;
+		if (lua_pcall(L, 0, 0, SLOT_HANDLER) == 0) {
+			if (batch->cursor < batch->count) { /* offline: a timer comes first */
+				leave(script);
+				tf_script_tick(script, batch->packets[batch->cursor].clock);
+			}
+			continue;
+		}
 		packet = &batch->packets[batch->cursor++];
 		packet->verdict = (uint8_t) script->options->on_error;
 		packet->flags |= TF_FAILED;
@@ -229,12 +240,17 @@ void tf_script_run(struct tf_script *script, struct tf_batch *batch)
 	leave(script);
 }
 
+void tf_script_offline(struct tf_script *script)
+{
+	script->context.offline = 1;
+}
+
 void tf_script_tick(struct tf_script *script, double now)
 {
 	lua_State *L = script->L;
 
-	script->context.now = now;
-	for (int i = 0; i < TICK_TIMERS && script->context.due <= now; i++) {
+	for (int i = 0; (i < TICK_TIMERS || script->context.offline) && script->context.due <= now; i++) {
+		script->context.now = now;
 		lua_pushvalue(L, SLOT_STEP);
 		if (lua_pcall(L, 0, 0, SLOT_HANDLER) != 0) {
 			const char *message = lua_tostring(L, -1);
@@ -243,6 +259,7 @@ void tf_script_tick(struct tf_script *script, double now)
 			lua_settop(L, SLOT_TOP);
 		}
 	}
+	script->context.now = now;
 }
 
 double tf_script_due(const struct tf_script *script)
@@ -260,7 +277,7 @@ void tf_script_stop(struct tf_script *script)
 		if (call(script, "hook", 1, 1) != 0) {
 			const char *message = lua_tostring(L, -1);
 
-			tf_report_error(script, message ? message : "out of memory", NULL, clock_now());
+			tf_report_error(script, message ? message : "out of memory", NULL, script->context.now);
 			lua_settop(L, SLOT_TOP);
 			continue;
 		}
@@ -292,7 +309,7 @@ int tf_context_send(struct tf_context *context, uint32_t side, const uint8_t *by
 	if (side > TF_RIGHT || len > TF_PACKET_MAX || tf_device_refuses(script->link, bytes, len) != NULL)
 		return TF_SEND_INVALID;
 	return tf_outbox_add(script->outbox, (uint8_t) side, script->link,
-			     context->batch ? context->batch->cursor : 0, bytes, len);
+			     context->batch ? context->batch->cursor : 0, context->now, bytes, len);
 }
 
 const char *tf_context_refuses(struct tf_context *context, uint32_t side, const uint8_t *bytes, uint32_t len)

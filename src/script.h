@@ -42,14 +42,17 @@ void tf_script_list(struct tf_script *script, void (*line)(void *arg, const char
 /* Calls on_start's functions and closes registration. 0, or TF_ESCRIPT as above. */
 int tf_script_start(struct tf_script *script, struct tf_error *error);
 
+/* From now on, before start: the clock is the packets' own, as tf_context.offline says. */
+void tf_script_offline(struct tf_script *script);
+
 /*
- * Shows every packet of the batch, which is numbered and parsed, to the callbacks, and leaves
+ * Shows every packet of the batch, which is numbered, timed and parsed, to the callbacks, and leaves
  * verdict, callback and flags in the descriptors. A callback that throws is reported and its
  * packet gets --on-error's verdict and TF_FAILED. What the script sent meanwhile is in the outbox.
  */
 void tf_script_run(struct tf_script *script, struct tf_batch *batch);
 
-/* Runs the timers that are due at this time (seconds, monotonic); what they sent is in the outbox. */
+/* Runs the timers that are due at this time (seconds, the run's clock); what they sent is in the outbox. */
 void tf_script_tick(struct tf_script *script, double now);
 
 /* When the next timer is due, in seconds on the same clock; above 1e299 if there is none. */

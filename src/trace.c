@@ -86,11 +86,11 @@ void tf_trace_after(struct tf_trace *trace, uint32_t i, const struct tf_packet *
 		word = packet->verdict == TF_VERDICT_FORWARD ? "error, forward" : "error, drop";
 		colour = "\033[35m";
 	}
-	print(packet->time, from, to, trace->lines[i], word, colour, tf_script_callback(script, packet->callback));
+	print((double) packet->stamp / 1e9, from, to, trace->lines[i], word, colour, tf_script_callback(script, packet->callback));
 	if (!goes_on || !(packet->flags & TF_EDITED))
 		return;
 	tf_packet_describe(packet, now, sizeof(now));
-	print(packet->time, "", packet->verdict == TF_VERDICT_REPLY ? from : to, now, "edited", "\033[33m", "");
+	print((double) packet->stamp / 1e9, "", packet->verdict == TF_VERDICT_REPLY ? from : to, now, "edited", "\033[33m", "");
 }
 
 void tf_trace_sent(struct tf_trace *trace, struct tf_packet *packet, int side)

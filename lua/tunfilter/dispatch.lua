@@ -90,16 +90,23 @@ local function build()
 end
 
 --- Builds the function that C calls once a batch. No callback is registered after it.
+--- Offline, it returns before a packet that comes later than the next timer; C runs the timer and
+--- calls again.
 function M.seal()
    M.sealed = true
    local chain, handle = build(), packet.handle
-   return function(batch)
-      batch = context.batch
-      local packets, from, count = batch.packets, batch.from, batch.count
+   local offline = context.offline ~= 0
+   return function()
+      local batch = context.batch
+      local packets, count = batch.packets, batch.count
       for i = batch.cursor, count - 1 do
          batch.cursor = i
          local p = packets + i
-         local number = p.number
+         local number, from = p.number, p.from
+         if offline then
+            if context.due <= p.clock then return end
+            context.now = p.clock
+         end
          context.packet = p
          context.number = number
          local v = chain(p, handle(number), from)

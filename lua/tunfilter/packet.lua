@@ -44,7 +44,7 @@ end
 local getters = {
    number = function(self) return self.number end,
    len = function(self) return resolve(self).len end,
-   time = function(self) return resolve(self).time end,
+   time = function(self) return tonumber(resolve(self).stamp) / 1e9 end,
    from = function(self) return sides[resolve(self).from] end,
    to = function(self) return sides[1 - resolve(self).from] end,
    malformed = function(self) return malformed[resolve(self).malformed] end,

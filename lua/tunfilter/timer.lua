@@ -77,6 +77,8 @@ local function add(name, seconds, fn, every)
    if size >= max_timers then
       error(("tf.%s: there are %d timers already"):format(name, max_timers), 3)
    end
+   -- Offline the clock stands still between events; a timer that sets itself anew must not stop it.
+   if context.offline ~= 0 then seconds = math.max(seconds, 1e-6) end
    serial = serial + 1
    local timer = { due = context.now + seconds, serial = serial, fn = fn, every = every and seconds }
    push(timer)
@@ -102,6 +104,7 @@ end
 function M.step()
    local timer = heap[1]
    if not timer or timer.due > context.now then return end
+   if context.offline ~= 0 then context.now = timer.due end
    remove(timer)
    if timer.every then
       serial = serial + 1

@@ -1,0 +1,51 @@
+/*
+ * Writes capture files: pcap with nanoseconds, or pcapng (draft-ietf-opsawg-pcapng) with interfaces,
+ * directions, verdicts and comments. Through stdio: the caller decides when to flush.
+ */
+#ifndef TF_CAPTURE_WRITE_H
+#define TF_CAPTURE_WRITE_H
+
+#include <stdint.h>
+
+#include "capture_read.h"
+#include "error.h"
+
+/* tf_capture_note.direction: epb_flags' first two bits */
+enum { TF_CAPTURE_UNKNOWN = 0, TF_CAPTURE_INBOUND = 1, TF_CAPTURE_OUTBOUND = 2 };
+
+/* epb_verdict's value as of an XDP program (type 2) */
+enum { TF_CAPTURE_NO_VERDICT = 0, TF_CAPTURE_XDP_DROP = 1, TF_CAPTURE_XDP_PASS = 2, TF_CAPTURE_XDP_TX = 3 };
+
+/* What pcapng says of a packet besides its bytes. */
+struct tf_capture_note {
+	uint8_t direction;
+	uint8_t verdict;
+	const char *comment; /* UTF-8, or NULL */
+};
+
+struct tf_capture_writer;
+
+/*
+ * Creates a file ("-": standard output). ng: pcapng; else pcap of this link type, with timestamps
+ * in nanoseconds or microseconds. 0, or a code with a sentence.
+ */
+int tf_capture_create(struct tf_capture_writer **out, const char *path, int ng, uint16_t linktype,
+		      int nanoseconds, struct tf_error *error);
+
+/* pcapng: adds the next interface (from 0 on), before its packets. 0 or a code. */
+int tf_capture_add_interface(struct tf_capture_writer *writer, uint16_t linktype, const char *name);
+
+/*
+ * Adds a packet. The record's bytes, len, original, stamp and, in pcapng, interface count; note may be
+ * NULL. 0, or a libuv code (disk full, closed pipe).
+ */
+int tf_capture_add(struct tf_capture_writer *writer, const struct tf_capture_record *record,
+		   const struct tf_capture_note *note);
+
+/* Writes out what stdio keeps. 0 or a code. */
+int tf_capture_flush(struct tf_capture_writer *writer);
+
+/* Flushes and closes: 0, or the first error of all. NULL is fine. */
+int tf_capture_finish(struct tf_capture_writer *writer);
+
+#endif
