@@ -25,7 +25,7 @@ end
 tf.on_packet("udp dst port 53", function(pkt)
    local message = pkt.udp and pkt.payload
    -- Twelve bytes of header: the top bit of the third is 0 in a question, the sixth counts them.
-   if not message or #message < 17 or message:byte(3) >= 128 or message:byte(6) == 0 then return end
+   if not message or #message < 12 or message:byte(3) >= 128 or message:byte(6) == 0 then return end
    local name, i = read_name(message, 13)
    if not name or i + 3 > #message then return end
    local kind = message:byte(i) * 256 + message:byte(i + 1)

@@ -321,10 +321,10 @@ def test_log_dns(lab, rules):
     }
     header = bytes(DNS(qd=DNSQR(qname="x")))[:12]
     bad = [
-        b"", b"\0", header, header + b"\0", header + b"\0\0\1\0",
+        b"", b"\0", header[:2], header[:5], header, header + b"\0", header + b"\0\0\1\0",
         header + b"\x03ww", header + b"\x3f" + b"x" * 10 + b"\0\1\0\1", header + b"\x01x" * 40,
         header + b"\xc0\x0c\0\1\0\1", header + b"\x01x\xc0\x0c\0\1\0\1", header + b"\x40" + b"x" * 64 + b"\0\0\1\0\1",
-        header + b"\x01a" * 128 + b"\0" + b"\0\1\0\1",
+        header + b"\x01a" * 126 + b"\x02aa" + b"\0" + b"\0\1\0\1", header + b"\x01x\0" + b"\0\1\0",
         bytes(DNS(qr=1, qd=DNSQR(qname="answer.test"))),
         header[:4] + b"\0\0" + header[6:] + b"\x01x\0\0\1\0\1",
     ]
