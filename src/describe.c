@@ -156,7 +156,8 @@ static void describe_other(struct tf_text *text, const struct tf_packet *packet,
 static void describe_transport(struct tf_text *text, const struct tf_packet *packet, uint8_t proto,
 			       uint32_t at)
 {
-	/* Like tcpdump, we stop at mobility, HIP and shim6 headers, which the parser looks behind. */
+	/* Like tcpdump, we stop at mobility, HIP and shim6 headers, which the parser looks behind.
+	 */
 	uint32_t known = at == packet->transport ? packet->headers : 0;
 
 	if (known & TF_HAS_TCP)
@@ -236,7 +237,7 @@ static uint32_t describe_extensions(struct tf_text *text, const struct tf_packet
 {
 	uint32_t at = packet->network + IP6_LEN;
 	uint32_t end = at + tf_peek16(packet, packet->network + 4);
-	uint32_t size, fragment;
+	uint32_t size, fragment, next;
 
 	while ((size = extension_size(packet, *proto, at)) != 0) {
 		if (!tf_inside(packet, at, size))
@@ -256,8 +257,9 @@ static uint32_t describe_extensions(struct tf_text *text, const struct tf_packet
 			break;
 		default:
 			fragment = tf_peek16(packet, at + 2) & 0xfff8u;
-			tf_text_add(text, "frag (%u|%u)", fragment, end - at - size);
-			if (fragment != 0 || at + size == tf_limit(packet))
+			next = at + size;
+			tf_text_add(text, "frag (%u|%u)", fragment, end > next ? end - next : 0);
+			if (fragment != 0 || next == tf_limit(packet))
 				return 0;
 			tf_text_add(text, " ");
 		}

@@ -35,8 +35,16 @@ struct tf_stats {
 };
 
 /*
- * The table, of at most size bytes with its final 0; the length written. Names are the devices'.
- * elapsed is in seconds, for the rates.
+ * Writes the table: at most size bytes with the final 0; the length written. left and right are the
+ * devices' names, shortened and made printable where they must be. elapsed is in seconds, for the
+ * rates; 0 leaves them out.
+ *
+ * A line a row, 79 characters wide until numbers pass 13 and 17 digits. First word: in, forwarded,
+ * dropped, replied, errors, sent, malformed, invalid, lost, kernel-dropped, in/s. Then packets and
+ * bytes from left to right, packets and bytes from right to left, as plain integers; "-" where
+ * bytes are not counted. Rows behind the third are left out while both directions have no packets.
+ * Last, with one number each: seconds, and callback-errors if there were any. The two title lines
+ * begin with "direction" and "packets".
  */
 size_t tf_stats_table(const struct tf_stats *stats, const char *left, const char *right, double elapsed,
 		      char *text, size_t size);

@@ -6,6 +6,7 @@ Makes packets of every kind that the program knows, with a fixed seed, and compa
 `kind` says how close the lines have to be; see COMPARE below for all that may differ.
 """
 
+import logging
 import os
 import random
 import re
@@ -14,15 +15,18 @@ import subprocess
 import sys
 import tempfile
 
-from scapy.all import (ARP, ESP, GRE, ICMP, IP, LLC, SCTP, STP, TCP, UDP, ICMPv6DestUnreach, ICMPv6EchoReply,
-                       ICMPv6EchoRequest, ICMPv6MLDone, ICMPv6MLQuery, ICMPv6MLQuery2,
-                       ICMPv6MLReport, ICMPv6MLReport2, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA,
-                       ICMPv6ND_Redirect, ICMPv6ND_RS, ICMPv6NDOptSrcLLAddr, ICMPv6PacketTooBig,
-                       ICMPv6ParamProblem, ICMPv6TimeExceeded, ICMPv6Unknown, IPOption_NOP, IPOption_RR,
-                       IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting,
-                       IPv6ExtHdrSegmentRouting, Raw, fragment, fragment6, wrpcap)
+logging.getLogger("scapy").setLevel(logging.ERROR)
 
-R = random.Random(20)
+from scapy.all import (  # noqa: E402
+    ARP, ESP, GRE, ICMP, IP, LLC, SCTP, STP, TCP, UDP, ICMPv6DestUnreach, ICMPv6EchoReply, ICMPv6EchoRequest,
+    ICMPv6MLDone, ICMPv6MLQuery, ICMPv6MLQuery2, ICMPv6MLReport, ICMPv6MLReport2, ICMPv6ND_NA, ICMPv6ND_NS,
+    ICMPv6ND_RA, ICMPv6ND_Redirect, ICMPv6ND_RS, ICMPv6NDOptSrcLLAddr, ICMPv6PacketTooBig, ICMPv6ParamProblem,
+    ICMPv6TimeExceeded, ICMPv6Unknown, IPOption_NOP, IPOption_RR, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, IPv6ExtHdrSegmentRouting, Raw, fragment, fragment6, wrpcap)
+
+random.seed(20)  # scapy draws from it as well
+R = random
+
 RAW, ETHERNET = 101, 1
 
 # How a packet's line (ours) may differ from tcpdump's (theirs), by the packet's kind.
@@ -264,6 +268,7 @@ def make_extensions():
         inner = bytes(ip6() / upper())
         add(ip6(nh=51) / Raw(bytes([inner[6], 4, 0, 0]) + R.randbytes(20) + inner[40:]))
     add(ip6(nh=51) / Raw(bytes([59, 1, 0, 9]) + R.randbytes(8)))
+    add(ip6(nh=51) / Raw(bytes([59, 0, 0, 0]) + R.randbytes(12)))  # shorter than the header's own fields
 
 
 def make_others():
