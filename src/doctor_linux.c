@@ -3,15 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <lauxlib.h>
 #include <luajit.h>
 #include <lualib.h>
-#include <net/if.h>
 #include <pcap/pcap.h>
-#include <pwd.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,8 +82,9 @@ void tf_doctor_namespaces(int error_number, char *text, size_t size)
 	}
 	if (error_number == ENOSPC || error_number == EUSERS)
 		snprintf(text, size,
-			 "%s: the limits user.max_user_namespaces, …net…, …pid… or …mnt… are "
-			 "reached (`sysctl user` shows them)%s",
+			 "%s: a limit is reached: user.max_user_namespaces, "
+			 "user.max_net_namespaces, user.max_pid_namespaces or "
+			 "user.max_mnt_namespaces (`sysctl user` shows them)%s",
 			 strerror(error_number), otherwise);
 	else if (error_number == EINVAL || error_number == ENOSYS)
 		snprintf(text, size,
@@ -109,7 +106,6 @@ void tf_doctor_namespaces(int error_number, char *text, size_t size)
 void tf_doctor_tun(int error_number, char *text, size_t size)
 {
 	struct stat st;
-	struct passwd *owner;
 
 	if (error_number == ENOENT || error_number == ENOTDIR) {
 		snprintf(text, size,
@@ -118,21 +114,15 @@ void tf_doctor_tun(int error_number, char *text, size_t size)
 			 "-p /dev/net && sudo mknod -m 0666 " NODE " c 10 200`");
 	} else if (error_number == ENODEV || error_number == ENXIO) {
 		snprintf(text, size, NODE " has no driver behind it: `sudo modprobe tun` loads it");
-	} else if ((error_number == EACCES || error_number == EPERM) && stat(NODE, &st) == 0) {
-		owner = getpwuid(st.st_uid);
-		if (error_number == EPERM)
-			snprintf(text, size,
-				 NODE " (mode %04o) may not be opened in this container: start it "
-				      "with --device " NODE,
-				 st.st_mode & 07777);
-		else
-			snprintf(
-				text, size,
-				"may not open " NODE
-				" (mode %04o, owner %s): `sudo chmod 0666 " NODE
-				"` allows it to all users, which is harmless: each still needs the "
-				"rights to make a device",
-				st.st_mode & 07777, owner ? owner->pw_name : "unknown");
+	} else if (error_number == EACCES && stat(NODE, &st) == 0) {
+		snprintf(text, size,
+			 "may not open " NODE " (mode %04o): `sudo chmod 0666 " NODE
+			 "` allows it to all users, which is harmless: each still needs the "
+			 "rights to make a device",
+			 st.st_mode & 07777);
+	} else if (error_number == EPERM) {
+		snprintf(text, size,
+			 NODE " may not be opened in this container: start it with --device " NODE);
 	} else {
 		snprintf(text, size, "can't open " NODE ": %s", strerror(error_number));
 	}

@@ -1,9 +1,7 @@
 /* `tunfilter enter`: one more command on a host of a running lab. */
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
