@@ -78,13 +78,15 @@ static inline uint32_t delta(const struct tf_packet *packet, const struct write 
 {
 	uint32_t first = write->offset > from ? write->offset : from;
 	uint32_t last = write->offset + write->n;
-	const uint8_t *old = packet->data + first, *new = write->bytes + (first - write->offset);
+	const uint8_t *old, *new;
 	uint32_t sum;
 
 	if (last > to)
 		last = to;
 	if (first >= last)
 		return 0;
+	old = packet->data + first;
+	new = write->bytes + (first - write->offset);
 	switch (last - first) {
 	case 1:
 		sum = (uint16_t) ~(old[0] << 8) + (uint32_t)(new[0] << 8);
@@ -195,10 +197,9 @@ static void edit_structure(struct tf_packet *packet, const struct write *write)
  */
 static inline int edit_plain(struct tf_packet *packet, uint32_t offset, uint32_t n, uint32_t value)
 {
-	uint8_t *at = packet->data + offset;
+	uint8_t *at, *ip4 = NULL;
 	uint32_t place = offset - packet->transport, headers = packet->headers, change;
 	uint32_t fields = headers & TF_HAS_TCP ? 12 : headers & TF_HAS_UDP ? 4 : 0;
-	uint8_t *ip4 = NULL;
 
 	if (place >= fields || n > fields - place) {
 		place = offset - (packet->network + 12);
@@ -208,6 +209,7 @@ static inline int edit_plain(struct tf_packet *packet, uint32_t offset, uint32_t
 	}
 	if (place & 1 || packet->flags & TF_RAW)
 		return 0;
+	at = packet->data + offset;
 	change = (uint16_t)~tf_get16(at) + (value & 0xffff);
 	if (n == 4) {
 		change += (uint16_t)~tf_get16(at + 2) + (value >> 16);

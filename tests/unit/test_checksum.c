@@ -144,12 +144,32 @@ static void none_without_transport(void **state)
 	free(p.data);
 }
 
+/* A route with segments left and no room for an address is none. */
+static void empty_routes(void **state)
+{
+	(void)state;
+	for (uint8_t type = 0; type < 6; type++) {
+		uint8_t bytes[56] = {0x60, 0, 0, 0, 0, 16, 43, 64}, *route = bytes + 40;
+		struct tf_packet p;
+
+		route[0] = 17;
+		route[2] = type;
+		route[3] = 1;
+		bytes[53] = 8;
+		vector_packet(&p, TF_LINK_IP, bytes, sizeof(bytes), sizeof(bytes));
+		tf_parse(&p);
+		assert_int_equal(p.headers, TF_HAS_IP6 | TF_HAS_UDP);
+		assert_int_equal(tf_checksum_destination(&p), 24);
+		free(p.data);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sums_as_word_by_word),	  cmocka_unit_test(sums_the_largest),
 		cmocka_unit_test(rfc1071_example),	  cmocka_unit_test(as_scapy_builds),
-		cmocka_unit_test(none_without_transport),
+		cmocka_unit_test(none_without_transport), cmocka_unit_test(empty_routes),
 	};
 
 	return cmocka_run_group_tests_name("checksum", tests, NULL, NULL);

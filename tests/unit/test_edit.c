@@ -293,6 +293,14 @@ static void fragment_made_a_datagram_keeps_its_checksum(void **state)
 	assert_int_equal(get16(&p, 26), udp);
 	assert_int_equal(get16(&p, 10), tf_checksum_ip4(&p));
 	free(p.data);
+	/* A later one, whose data happens to look like a UDP header. */
+	sample(&p, SAMPLE_LATER4, 0);
+	assert_int_equal(tf_packet_put(&p, 24, 4, (p.end - 20) << 16 | 0x1234), 0);
+	assert_int_equal(tf_packet_put(&p, 6, 2, 0), 0);
+	assert_int_equal(p.headers, TF_HAS_IP4 | TF_HAS_UDP);
+	assert_int_equal(p.malformed, TF_WELL_FORMED);
+	assert_int_equal(get16(&p, 26), 0x1234);
+	free(p.data);
 }
 
 static void lengths_have_an_end(void **state)
@@ -360,6 +368,12 @@ static void padding_goes_with_a_new_payload(void **state)
 	assert_int_equal(p.len, 56);
 	assert_int_equal(get16(&p, 16), 42);
 	assert_int_equal(get16(&p, 50), tf_checksum_transport(&p));
+	free(p.data);
+	/* A fragment's too. */
+	sample(&p, SAMPLE_LATER4, 3);
+	p.len += 3;
+	assert_int_equal(tf_packet_set_payload(&p, p.data, p.end - p.payload), 0);
+	assert_int_equal(p.len, p.end);
 	free(p.data);
 }
 
