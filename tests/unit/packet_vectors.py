@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Packets that scapy makes, and what a parse and an edit of them should give.
 
-    packet_vectors.py parse FILE     for test_parse FILE
-    packet_vectors.py edit FILE      for test_edit FILE
+    packet_vectors.py parse FILE [PROGRAM]     for test_parse FILE
+    packet_vectors.py edit FILE [PROGRAM]      for test_edit FILE
 
-The same file every time (fixed seed). Lines of words; bytes are in hex, "-" for none:
+Writes FILE and runs PROGRAM on it. The same file every time (fixed seed). Lines of words; bytes are in hex, "-" for none:
 
     parse LINK BYTES headers network transport payload end proto fragment vlan malformed
     edit WHAT LINK BEFORE AFTER put OFFSET WIDTH VALUE
@@ -16,6 +16,7 @@ import logging
 import random
 import re
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -608,10 +609,12 @@ def edit_vectors(out):
 
 def main():
     kinds = {"parse": parse_vectors, "edit": edit_vectors}
-    if len(sys.argv) != 3 or sys.argv[1] not in kinds:
+    if len(sys.argv) not in (3, 4) or sys.argv[1] not in kinds:
         sys.exit(__doc__)
     with open(sys.argv[2], "w", encoding="ascii") as out:
         kinds[sys.argv[1]](out)
+    if len(sys.argv) == 4:
+        sys.exit(subprocess.run([sys.argv[3], sys.argv[2]]).returncode)
 
 
 if __name__ == "__main__":
