@@ -92,7 +92,8 @@ int tf_batch_grow(struct tf_batch *batch, struct tf_packet *packet)
 		*slot = malloc(TF_HEADROOM + TF_PACKET_MAX);
 	if (!*slot)
 		return UV_ENOMEM;
-	memcpy(*slot + TF_HEADROOM, packet->data, packet->len);
+	memcpy(*slot + TF_HEADROOM - packet->prefix, packet->data - packet->prefix,
+	       packet->prefix + packet->len);
 	packet->data = *slot + TF_HEADROOM;
 	packet->room = TF_PACKET_MAX;
 	batch->slots_used++;

@@ -95,39 +95,53 @@ static int parse_link(struct tf_device_spec *spec, const char *value, struct tf_
 	return 0;
 }
 
+int tf_prefix_parse(struct tf_prefix *prefix, const char *text)
+{
+	char address[64];
+	size_t length = strcspn(text, "/");
+	uint32_t max, bits;
+
+	memset(prefix, 0, sizeof(*prefix));
+	if (length >= sizeof(address))
+		return UV_EINVAL;
+	snprintf(address, sizeof(address), "%.*s", (int)length, text);
+	if (uv_inet_pton(AF_INET, address, prefix->bytes) == 0)
+		prefix->family = 4;
+	else if (!strchr(address, '%') && uv_inet_pton(AF_INET6, address, prefix->bytes) == 0)
+		prefix->family = 6;
+	else
+		return UV_EINVAL;
+	max = bits = prefix->family == 4 ? 32 : 128;
+	if (text[length] && parse_number(&bits, text + length + 1, 0, max) < 0)
+		return UV_ERANGE;
+	prefix->length = (uint8_t)bits;
+	return 0;
+}
+
 static int parse_address(struct tf_device_spec *spec, const char *value, struct tf_error *error)
 {
 	struct tf_prefix *prefix = &spec->addresses[spec->address_count];
-	char text[64];
-	size_t length = strcspn(value, "/");
-	uint32_t max, bits;
 
 	if (spec->address_count == TF_ADDRESSES_MAX)
 		return tf_error_set(error, TF_EOPTION,
 				    "\"address=%s\": a device takes %d addresses at "
 				    "most",
 				    value, TF_ADDRESSES_MAX);
-	snprintf(text, sizeof(text), "%.*s", (int)length, value);
-	memset(prefix, 0, sizeof(*prefix));
-	if (length < sizeof(text) && uv_inet_pton(AF_INET, text, prefix->bytes) == 0)
-		prefix->family = 4;
-	else if (length < sizeof(text) && !strchr(text, '%') &&
-		 uv_inet_pton(AF_INET6, text, prefix->bytes) == 0)
-		prefix->family = 6;
-	else
+	switch (tf_prefix_parse(prefix, value)) {
+	case 0:
+		spec->address_count++;
+		return 0;
+	case UV_ERANGE:
+		return tf_error_set(error, TF_EOPTION,
+				    "\"address=%s\": the prefix of an IPv%d address "
+				    "is a number of bits from 0 to %u",
+				    value, prefix->family, prefix->family == 4 ? 32 : 128);
+	default:
 		return tf_error_set(error, TF_EOPTION,
 				    "\"address=%s\": an address looks like "
 				    "10.0.0.1/24 or fd00::1/64",
 				    value);
-	max = bits = prefix->family == 4 ? 32 : 128;
-	if (value[length] && parse_number(&bits, value + length + 1, 0, max) < 0)
-		return tf_error_set(error, TF_EOPTION,
-				    "\"address=%s\": the prefix of an IPv%d address "
-				    "is a number of bits from 0 to %u",
-				    value, prefix->family, max);
-	prefix->length = (uint8_t)bits;
-	spec->address_count++;
-	return 0;
+	}
 }
 
 static const struct key {

@@ -33,6 +33,12 @@ struct tf_prefix {
 	uint8_t bytes[16]; /* network order; the first 4 for IPv4 */
 };
 
+/*
+ * Reads "10.0.0.0/8" or "fd00::1"; without a length it is the address's whole. 0, UV_EINVAL for
+ * what is no address, UV_ERANGE for a length that does not fit it (family is set then).
+ */
+int tf_prefix_parse(struct tf_prefix *prefix, const char *text);
+
 /* What "--left tun:NAME,mtu=1400,address=10.0.0.1/24,netns=blue" says. */
 struct tf_device_spec {
 	char kind[16];		 /* "tun", "tap", "memory", … */

@@ -8,6 +8,8 @@
 #include "lab.h"
 #include "log.h"
 #include "options.h"
+#include "replay.h"
+#include "test.h"
 
 int main(int argc, char **argv)
 {
@@ -33,6 +35,12 @@ int main(int argc, char **argv)
 		break;
 	case TF_COMMAND_ENTER:
 		status = tf_command_enter(&options);
+		break;
+	case TF_COMMAND_REPLAY:
+		status = tf_command_replay(&options);
+		break;
+	case TF_COMMAND_TEST:
+		status = tf_command_test(&options);
 		break;
 	case TF_COMMAND_CHECK:
 		status = tf_command_check(&options);

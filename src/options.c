@@ -13,6 +13,8 @@ const char tf_options_help[] =
 	"  tunfilter lab RULES.lua [options] [-- COMMAND]   two hosts, left and right,\n"
 	"                                                   joined by the filter; no root\n"
 	"  tunfilter enter left|right [-- COMMAND]          inside a running lab\n"
+	"  tunfilter replay RULES.lua IN.pcap [OUT.pcap]    the same script on a capture\n"
+	"  tunfilter test RULES.lua TESTS.lua...            scenarios for a script\n"
 	"  tunfilter check RULES.lua                        load it, start nothing\n"
 	"  tunfilter doctor                                 what this machine lacks\n"
 	"\n"
@@ -26,6 +28,10 @@ const char tf_options_help[] =
 	"  -q, --quiet                print warnings and errors only\n"
 	"  --on-right COMMAND         lab: run a server on the right host\n"
 	"  --lab PID                  enter: which lab, where several run\n"
+	"  --capture FILE.pcapng      write what came in, what went out, the verdicts\n"
+	"  --seed N                   for tf.random, so that a run can be repeated\n"
+	"  --left-net NETWORK         replay: packets from there come from the left\n"
+	"  --junit FILE --only NAME --hide    test: a report; one scenario; no details\n"
 	"  -h, --help  -V, --version\n"
 	"\n"
 	"  tunfilter lab rules.lua -v -- ping -c 3 right\n"
@@ -36,6 +42,8 @@ const char tf_options_help[] =
 
 enum {
 	RUN = 1 << TF_COMMAND_RUN,
+	REPLAY = 1 << TF_COMMAND_REPLAY,
+	TEST = 1 << TF_COMMAND_TEST,
 	LAB = 1 << TF_COMMAND_LAB,
 	ENTER = 1 << TF_COMMAND_ENTER,
 	CHECK = 1 << TF_COMMAND_CHECK,
@@ -44,6 +52,7 @@ enum {
 
 static const char *const command_names[] = {
 	[TF_COMMAND_RUN] = "run",     [TF_COMMAND_LAB] = "lab",	      [TF_COMMAND_ENTER] = "enter",
+	[TF_COMMAND_REPLAY] = "replay", [TF_COMMAND_TEST] = "test",
 	[TF_COMMAND_CHECK] = "check", [TF_COMMAND_DOCTOR] = "doctor", [TF_COMMAND_HELP] = "help",
 	[TF_COMMAND_VERSION] = NULL};
 
@@ -58,6 +67,12 @@ enum option {
 	QUIET,
 	ON_RIGHT,
 	LAB_PID,
+	CAPTURE,
+	SEED,
+	LEFT_NET,
+	JUNIT,
+	ONLY,
+	HIDE,
 	HELP_,
 	VERSION,
 	OPTIONS
@@ -68,14 +83,20 @@ static const struct {
 	const char *value;  /* what stands behind it, for messages; NULL: nothing */
 	int commands;	    /* that take it */
 } rules[OPTIONS] = {
-	[LEFT] = {NULL, "DEV", RUN | LAB | CHECK},
-	[RIGHT] = {NULL, "DEV", RUN | LAB | CHECK},
-	[ON_ERROR] = {NULL, "drop or forward", RUN | LAB},
-	[SET] = {NULL, "KEY=VALUE", RUN | LAB | CHECK},
-	[UNSAFE] = {NULL, NULL, RUN | LAB | CHECK},
+	[LEFT] = {NULL, "DEV", RUN | LAB | TEST | CHECK},
+	[RIGHT] = {NULL, "DEV", RUN | LAB | TEST | CHECK},
+	[ON_ERROR] = {NULL, "drop or forward", RUN | LAB | REPLAY | TEST},
+	[SET] = {NULL, "KEY=VALUE", RUN | LAB | REPLAY | TEST | CHECK},
+	[UNSAFE] = {NULL, NULL, RUN | LAB | REPLAY | TEST | CHECK},
 	[STATS] = {NULL, "SECONDS", RUN | LAB},
-	[VERBOSE] = {"-v", NULL, RUN | LAB},
-	[QUIET] = {"-q", NULL, RUN | LAB | CHECK},
+	[VERBOSE] = {"-v", NULL, RUN | LAB | REPLAY | TEST},
+	[QUIET] = {"-q", NULL, RUN | LAB | REPLAY | CHECK},
+	[CAPTURE] = {NULL, "FILE.pcapng", RUN | LAB | REPLAY},
+	[SEED] = {NULL, "N", RUN | LAB | REPLAY | TEST | CHECK},
+	[LEFT_NET] = {NULL, "NETWORK", REPLAY},
+	[JUNIT] = {NULL, "FILE", TEST},
+	[ONLY] = {NULL, "NAME", TEST},
+	[HIDE] = {NULL, NULL, TEST},
 	[ON_RIGHT] = {NULL, "COMMAND", LAB},
 	[LAB_PID] = {NULL, "PID", ENTER},
 	[HELP_] = {"-h", NULL, ANY},
@@ -86,13 +107,15 @@ static const char *const option_names[OPTIONS + 1] = {
 	[LEFT] = "--left",	 [RIGHT] = "--right",	[ON_ERROR] = "--on-error",
 	[SET] = "--set",	 [UNSAFE] = "--unsafe", [STATS] = "--stats",
 	[VERBOSE] = "--verbose", [QUIET] = "--quiet",	[ON_RIGHT] = "--on-right",
-	[LAB_PID] = "--lab",	 [HELP_] = "--help",	[VERSION] = "--version",
+	[LAB_PID] = "--lab",	 [CAPTURE] = "--capture", [SEED] = "--seed",
+	[LEFT_NET] = "--left-net", [JUNIT] = "--junit", [ONLY] = "--only",
+	[HIDE] = "--hide",	 [HELP_] = "--help",	[VERSION] = "--version",
 	[OPTIONS] = NULL};
 
 /* What the arguments were, before the command is known. */
 struct words {
-	char *plain[3];	 /* words that are no options; the first may be a command */
-	int plain_count; /* may be more than 3 */
+	char **plain; /* plain_count words that are no options; the first may be a command */
+	int plain_count;
 	int seen;	 /* 1 << enum option */
 	char **behind;	 /* what follows "--", or NULL */
 };
@@ -158,8 +181,36 @@ static int set_value(struct tf_options *options, enum option option, const char 
 					    "%s takes the process id of a lab, not '%.200s'", name,
 					    value);
 		return 0;
+	case SEED:
+		options->seed = strtoull(value, NULL, 10);
+		options->seeded = 1;
+		if (strspn(value, digits) != strlen(value) || strlen(value) > 15)
+			return tf_error_set(error, TF_EOPTION,
+					    "%s takes a whole number of at most 15 digits, not '%.200s'",
+					    name, value);
+		return 0;
+	case LEFT_NET:
+		status = tf_prefix_parse(&options->left_nets[options->left_net_count++], value);
+		if (status)
+			return tf_error_set(error, TF_EOPTION,
+					    "%s takes an address or a network, such as 10.0.0.0/8, not "
+					    "'%.200s'",
+					    name, value);
+		return 0;
 	case ON_RIGHT:
 		options->on_right = value;
+		return 0;
+	case CAPTURE:
+		options->capture = value;
+		return 0;
+	case JUNIT:
+		options->junit = value;
+		return 0;
+	case ONLY:
+		options->only = value;
+		return 0;
+	case HIDE:
+		options->hide = 1;
 		return 0;
 	case UNSAFE:
 		options->unsafe = 1;
@@ -241,8 +292,7 @@ static int read_command(struct tf_options *options, struct words *words, struct 
 		if (strcmp(word, command_names[i]))
 			continue;
 		options->command = (enum tf_command)i;
-		words->plain[0] = words->plain[1];
-		words->plain[1] = words->plain[2];
+		words->plain++;
 		words->plain_count--;
 		return 0;
 	}
@@ -258,18 +308,26 @@ static int read_command(struct tf_options *options, struct words *words, struct 
 static int read_words(struct tf_options *options, const struct words *words, struct tf_error *error)
 {
 	const char *name = command_names[options->command];
-	int bit = 1 << options->command, wanted = bit & (RUN | LAB | ENTER | CHECK) ? 1 : 0;
+	int bit = 1 << options->command, wanted = bit & (RUN | LAB | ENTER | CHECK) ? 1 : 0, most;
 
+	if (bit & (REPLAY | TEST))
+		wanted = 2;
+	most = bit == TEST ? words->plain_count : bit == REPLAY ? 3 : wanted;
 	if (words->plain_count < wanted)
 		return tf_error_set(error, TF_EOPTION, "%s needs %s, as in `tunfilter %s`", name,
-				    bit == ENTER ? "a host" : "a script",
-				    bit == ENTER   ? "enter left"
-				    : bit == LAB   ? "lab rules.lua"
-				    : bit == CHECK ? "check rules.lua"
-						   : "run rules.lua");
-	if (words->plain_count > wanted)
+				    bit == ENTER    ? "a host"
+				    : bit == REPLAY ? "a script and a capture"
+				    : bit == TEST   ? "a script and a file of scenarios"
+						    : "a script",
+				    bit == ENTER    ? "enter left"
+				    : bit == LAB    ? "lab rules.lua"
+				    : bit == REPLAY ? "replay rules.lua in.pcap out.pcap"
+				    : bit == TEST   ? "test rules.lua scenarios.lua"
+				    : bit == CHECK  ? "check rules.lua"
+						    : "run rules.lua");
+	if (words->plain_count > most)
 		return tf_error_set(error, TF_EOPTION, "'%.200s' is one word too many for %s%s",
-				    words->plain[wanted], name,
+				    words->plain[most], name,
 				    bit & (LAB | ENTER) ? ": a command goes behind --" : "");
 	if (words->behind && !(bit & (LAB | ENTER)))
 		return tf_error_set(error, TF_EOPTION,
@@ -278,6 +336,13 @@ static int read_words(struct tf_options *options, const struct words *words, str
 		options->command_argv = words->behind;
 	if (bit != ENTER) {
 		options->script = wanted ? words->plain[0] : NULL;
+		if (bit == REPLAY) {
+			options->capture_in = words->plain[1];
+			options->capture_out = words->plain_count > 2 ? words->plain[2] : NULL;
+		} else if (bit == TEST) {
+			options->tests = words->plain + 1;
+			options->test_count = words->plain_count - 1;
+		}
 		return 0;
 	}
 	options->side = strcmp(words->plain[0], "left") ? TF_RIGHT : TF_LEFT;
@@ -313,7 +378,9 @@ static int parse(struct tf_options *options, int argc, char **argv, struct tf_er
 
 	*options = (struct tf_options){.on_error = TF_VERDICT_DROP};
 	options->settings = calloc((size_t)argc + 1, sizeof(*options->settings));
-	if (!options->settings)
+	options->left_nets = calloc((size_t)argc + 1, sizeof(*options->left_nets));
+	words.plain = options->words = calloc((size_t)argc + 1, sizeof(*words.plain));
+	if (!options->settings || !options->left_nets || !words.plain)
 		return tf_error_set(error, UV_ENOMEM, "no memory for the command line");
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++) {
 		status = tf_device_spec_parse(&options->device[side], "tun", error);
@@ -331,9 +398,7 @@ static int parse(struct tf_options *options, int argc, char **argv, struct tf_er
 				return status;
 			continue;
 		}
-		if (words.plain_count < 3)
-			words.plain[words.plain_count] = argv[i];
-		words.plain_count++;
+		words.plain[words.plain_count++] = argv[i];
 	}
 	status = read_command(options, &words, error);
 	if (status || options->command == TF_COMMAND_HELP || options->command == TF_COMMAND_VERSION)
@@ -354,6 +419,10 @@ int tf_options_parse(struct tf_options *options, int argc, char **argv, struct t
 void tf_options_free(struct tf_options *options)
 {
 	free(options->settings);
+	free(options->left_nets);
+	free(options->words);
 	options->settings = NULL;
+	options->left_nets = NULL;
+	options->words = NULL;
 	options->setting_count = 0;
 }

@@ -9,6 +9,8 @@ enum tf_command {
 	TF_COMMAND_RUN,
 	TF_COMMAND_LAB,
 	TF_COMMAND_ENTER,
+	TF_COMMAND_REPLAY,
+	TF_COMMAND_TEST,
 	TF_COMMAND_CHECK,
 	TF_COMMAND_DOCTOR,
 	TF_COMMAND_HELP,
@@ -34,6 +36,19 @@ struct tf_options {
 	int verbose;	      /* -v: a line a packet */
 	int quiet;	      /* -q: warnings and errors only */
 	const char *on_right; /* lab: shell command for the right host, or NULL */
+	const char *capture;  /* --capture: a pcapng file to write, or NULL */
+	uint64_t seed;	      /* --seed, of tf.random */
+	int seeded;	      /* --seed was given */
+	const char *capture_in;	     /* replay: IN */
+	const char *capture_out;     /* replay: OUT, or NULL */
+	struct tf_prefix *left_nets; /* replay: --left-net, left_net_count of them */
+	uint32_t left_net_count;
+	char **tests; /* test: test_count scenario files */
+	int test_count;
+	char **words; /* tf_options_parse's own */
+	const char *junit; /* test: --junit FILE, or NULL */
+	const char *only;  /* test: --only NAME, or NULL */
+	int hide;	   /* test: --hide */
 	int side;	      /* enter: TF_LEFT or TF_RIGHT */
 	int lab_pid;	      /* enter: --lab PID, 0: the only one */
 	char **command_argv;  /* lab, enter: what stands behind --, NULL-terminated; NULL: a shell */

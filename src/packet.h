@@ -28,8 +28,8 @@ enum {
 /* The two devices, as indices. */
 enum { TF_LEFT = 0, TF_RIGHT = 1 };
 
-/* What a device carries. */
-enum { TF_LINK_IP = 0, TF_LINK_ETHERNET = 1 };
+/* What a device carries. OTHER: only in captures; such packets have no header that is known here. */
+enum { TF_LINK_IP = 0, TF_LINK_ETHERNET = 1, TF_LINK_OTHER = 2 };
 
 /* tf_packet.headers: the header is there, whole, and inside the packet. */
 enum {
@@ -111,7 +111,9 @@ struct tf_packet {
 	uint8_t from;       /* side it was read from */
 	uint8_t verdict;    /* TF_VERDICT_… */
 	uint8_t flags;      /* TF_RAW, TF_EDITED, TF_FAILED */
-	uint8_t spare;
+	uint8_t prefix;     /* a capture's bytes before data, in the headroom, that scripts do not see */
+	uint16_t interface; /* a capture's interface that it was read from */
+	uint32_t missing;   /* bytes behind len that it had on the wire and the capture left out */
 };
 /* cdef: end */
 

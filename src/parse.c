@@ -232,7 +232,7 @@ void tf_parse(struct tf_packet *packet)
 		parse_arp(packet, network);
 		return;
 	}
-	if (packet->link == TF_LINK_ETHERNET && type != TYPE_IP4 && type != TYPE_IP6)
+	if (packet->link != TF_LINK_IP && type != TYPE_IP4 && type != TYPE_IP6)
 		return;
 	if (packet->len == network) {
 		packet->malformed = TF_BAD_IP_SHORT;

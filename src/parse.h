@@ -17,7 +17,7 @@
  *
  * Where a length is wrong (TF_BAD_IP_LEN, TF_BAD_UDP_LEN) the header is there all the same, and
  * what follows is taken up to the packet's end. transport and payload stand behind the last header
- * that is whole.
+ * that is whole. A packet of TF_LINK_OTHER has no headers and is all payload.
  */
 /* cdef: begin */
 TF_EXPORT void tf_parse(struct tf_packet *packet);

@@ -313,6 +313,12 @@ void tf_pipeline_advance(struct tf_pipeline *pipeline, double now)
 	tf_pipeline_tick(pipeline);
 }
 
+void tf_pipeline_drain(struct tf_pipeline *pipeline)
+{
+	while (tf_hold_count(pipeline->hold) > 0)
+		tf_pipeline_advance(pipeline, tf_hold_due(pipeline->hold));
+}
+
 void tf_pipeline_stop(struct tf_pipeline *pipeline)
 {
 	tf_device_stop(pipeline->config.device[TF_LEFT]);

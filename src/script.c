@@ -243,6 +243,7 @@ void tf_script_run(struct tf_script *script, struct tf_batch *batch)
 void tf_script_offline(struct tf_script *script)
 {
 	script->context.offline = 1;
+	script->context.now = 0;
 }
 
 void tf_script_tick(struct tf_script *script, double now)

@@ -42,7 +42,7 @@ void tf_script_list(struct tf_script *script, void (*line)(void *arg, const char
 /* Calls on_start's functions and closes registration. 0, or TF_ESCRIPT as above. */
 int tf_script_start(struct tf_script *script, struct tf_error *error);
 
-/* From now on, before start: the clock is the packets' own, as tf_context.offline says. */
+/* Before load: the clock starts at 0 and is the packets' own, as tf_context.offline says. */
 void tf_script_offline(struct tf_script *script);
 
 /*
