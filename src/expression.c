@@ -9,7 +9,7 @@
 
 enum {
 	LONGEST = 2048, /* bytes; libpcap's time grows with the cube: a second for 185 ports */
-	WINDOW = 72,	/* columns of the expression that a message shows */
+	WINDOW = 70,	/* columns of the expression that a message shows */
 	SLOW = 200 * 1000 * 1000 /* nanoseconds: names were looked up, so don't compile again */
 };
 
@@ -208,11 +208,10 @@ static void draw(const char *text, struct span span, char *out, size_t size)
 		first = len - WINDOW;
 	end = first + WINDOW < len ? first + WINDOW : len;
 	snprintf(line, sizeof(line), "%.*s", (int)(end - first), text + first);
-	for (size_t i = 0; i <= end - first; i++) {
-		size_t at = first + i;
-
-		if (iscntrl((unsigned char)line[i]) && line[i])
-			line[i] = ' ';
+	for (char *c = line; *c; c++)
+		if (iscntrl((unsigned char)*c))
+			*c = ' ';
+	for (size_t at = first; at <= end; at++) {
 		if (at > span.first && (at >= span.first + span.len || at == end))
 			break;
 		if ((text[at] & 0xc0) != 0x80)
@@ -257,6 +256,9 @@ static int explain(const char *text, uint8_t link, const char *reason, int slow,
 	}
 	if (!found || (!syntax && !span.len))
 		span = (struct span){0, len};
+	for (char *c = words; *c; c++)
+		if (iscntrl((unsigned char)*c))
+			*c = '?';
 	draw(text, span, picture, sizeof(picture));
 	return tf_error_set(error, TF_ESCRIPT, "bad expression: %s\n%s", words, picture);
 }
