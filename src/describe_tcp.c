@@ -50,11 +50,40 @@ static void describe_sack(struct tf_text *text, const struct tf_packet *packet, 
 			    tf_peek32(packet, at + i + 4));
 }
 
-/* An option known only by its name, or by its number alone. */
+/* The name of an option that we know, but not at this length. */
+static const char *option_name(uint8_t kind)
+{
+	switch (kind) {
+	case OPTION_MSS:
+		return "mss";
+	case OPTION_WSCALE:
+		return "wscale";
+	case OPTION_SACK_OK:
+		return "sackOK";
+	case OPTION_TIMESTAMP:
+		return "TS";
+	case OPTION_MD5:
+		return "md5";
+	case OPTION_USER_TIMEOUT:
+		return "uto";
+	case OPTION_AUTHENTICATION:
+		return "tcp-ao";
+	case OPTION_EXPERIMENT:
+		return "exp";
+	default:
+		return NULL;
+	}
+}
+
+/* An option of any kind in hex. */
 static void describe_opaque(struct tf_text *text, const struct tf_packet *packet, uint8_t kind,
 			    uint32_t at, uint32_t count)
 {
-	if (kind == OPTION_MULTIPATH)
+	const char *name = option_name(kind);
+
+	if (name)
+		tf_text_add(text, "%s", name);
+	else if (kind == OPTION_MULTIPATH)
 		tf_text_add(text, "mptcp");
 	else
 		tf_text_add(text, "unknown-%u", kind);
@@ -62,6 +91,8 @@ static void describe_opaque(struct tf_text *text, const struct tf_packet *packet
 		tf_text_add(text, " 0x");
 		tf_describe_hex(text, packet, at, count);
 	}
+	if (name)
+		tf_text_add(text, "[len %u]", count + 2);
 }
 
 static void describe_timeout(struct tf_text *text, uint32_t value)

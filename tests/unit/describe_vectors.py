@@ -48,12 +48,19 @@ COMPARE = {
     "arp-unknown": lambda ours, theirs: theirs.startswith("ARP, ") and re.fullmatch(r"ARP, Unknown \(\d+\)", ours),
     # tcpdump asks for the secret before it shows a TCP signature.
     "md5": lambda ours, theirs: ours == re.sub("md5 [^-]*-M, can't check - ", "md5 ", theirs),
+    # tcpdump stops where an option's length is wrong; we go on to the segment's length.
+    "bad-option": lambda ours, theirs: "[bad opt]" in theirs and ours.startswith(theirs),
+    # tcpdump reads as many bytes as the option ought to have, and goes on behind those.
+    "wrong-length": lambda ours, theirs: re.match(WRONG, ours).groups() == re.match(WRONG, theirs).groups(),
+    # tcpdump stops at a routing header of a type that it does not know.
+    "routing": lambda ours, theirs: "unknown type" in theirs and ours.startswith(theirs[:theirs.index(" (unknown")]),
     # tcpdump prints the message in hex in place of its length.
     "unknown-code": lambda ours, theirs: re.sub(r"(code \(\d+\)), length \d+$", r"\1", ours) == theirs,
     # tcpdump lists the routers of an ICMP router advertisement.
     "irdp": lambda ours, theirs: theirs.startswith(ours[:ours.rindex(",")]),
 }
 NAMED = r"(UDP|IP6?|GRE|OSPF|PIM|VRRP|igmp|sctp|AH), length \d+$"
+WRONG = r"(.* options \[\w+).*?(\[len \d+\])"
 MAC = "(?:[0-9a-f]{2}:){5}[0-9a-f]{2}"
 MPTCP = r"mptcp [^,\]]*"
 VLAN = r"vlan (\d+), p (\d)(, DEI)?, "
@@ -158,6 +165,13 @@ def make_tcp():
     for _ in range(20):
         add(IP(src=address4(), dst=address4(), options=[IPOption_RR(routers=["1.2.3.4"]), IPOption_NOP()])
             / tcp() / payload())
+    for options in (b"\x02\x04\x05\xb4\x05\x0b", b"\x01\x08\x00", b"\x02\x01", b"\x01\x05\x01"):
+        header = bytearray(bytes(tcp()) + options.ljust(8, options[-1:]))
+        header[12] = 7 << 4
+        add(ip(proto=6) / Raw(bytes(header)), "bad-option")
+    add(either() / tcp(options=[(5, R.randbytes(10))]))
+    for kind in (2, 3, 4, 8, 28):
+        add(either() / tcp(options=[(kind, R.randbytes(11)), ("NOP", None)]), "wrong-length")
     add(either() / tcp(dport=80, flags="PA") / Raw(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), "deeper")
     add(either() / tcp(sport=25, flags="PA") / Raw(b"220 a\r\n"), "deeper")
 
@@ -192,6 +206,8 @@ def make_icmp():
         for code in range(20):
             for _ in range(2):
                 add(ip() / ICMP(bytes([icmp_type, code, 0, 0]) + R.randbytes(4)) / quoted())
+    for upper in (TCP(sport=1, dport=port()), UDP(sport=1, dport=port())):
+        add(ip() / ICMP(type=3, code=3) / ip() / upper)
     add(ip() / ICMP(type=3, code=4, nexthopmtu=0) / quoted())
     for _ in range(40):  # quoted packets that are cut off
         message = bytes(ICMP(type=R.choice([3, 5, 11]), code=R.choice([1, 3, 3])) / quoted())
@@ -210,6 +226,10 @@ def make_icmp6():
             for _ in range(6):
                 unknown = message is ICMPv6DestUnreach and code > 4
                 add(ip6() / message(code=code) / quoted6(), "unknown-code" if unknown else "same")
+    behind = bytes([17, 4, 0, 0]) + R.randbytes(20) + bytes(UDP(sport=1, dport=port()))
+    for proto, quote in ((51, behind), (44, bytes([17, 0, 1, 0]) + R.randbytes(12))):  # authentication; a later fragment
+        add(ip6() / ICMPv6DestUnreach(code=4) / ip6(nh=proto) / Raw(quote))
+    add(ip6() / ICMPv6MLQuery2(sources=[address6()], sources_number=2))
     for _ in range(60):
         message = bytes(R.choice([ICMPv6DestUnreach(code=R.randrange(5)), ICMPv6TimeExceeded(),
                                   ICMPv6ParamProblem(ptr=R.randrange(2**32))]) / quoted6())
@@ -267,6 +287,8 @@ def make_extensions():
     for upper in uppers:
         inner = bytes(ip6() / upper())
         add(ip6(nh=51) / Raw(bytes([inner[6], 4, 0, 0]) + R.randbytes(20) + inner[40:]))
+    add(ip6(nh=43) / Raw(bytes([59, 0, 4, 0, 0, 8, 0, 77])))  # segment routing with flags
+    add(ip6(nh=43) / Raw(bytes([6, 0, 3, 1]) + R.randbytes(4)) / tcp(), "routing")
     add(ip6(nh=51) / Raw(bytes([59, 1, 0, 9]) + R.randbytes(8)))
     add(ip6(nh=51) / Raw(bytes([59, 0, 0, 0]) + R.randbytes(12)))  # shorter than the header's own fields
 
