@@ -80,9 +80,9 @@ class Port:
             packets.append(packet)
         return packets
 
-    def drain(self):
-        """Forgets what came so far."""
-        while self.receive_one(0) is not None:
+    def drain(self, quiet=0):
+        """Forgets what came so far, and what comes until nothing does for so many seconds."""
+        while self.receive_one(quiet) is not None:
             pass
 
     def nothing(self, seconds=0.2):
