@@ -1,8 +1,9 @@
---- From the handle that a script holds to the packet.
+--- From what a script holds to the packet.
 ---
---- A handle or a header view holds a packet's number and nothing else. The number of the packet
---- that a callback sees now leads to it; a copy of the script's own is found by the identity of
---- the handle; all others are gone. So nothing that a script keeps leads to memory that is not there.
+--- A live packet's handles and views are cdata that hold its number and nothing else: the number of
+--- the packet that a callback sees now leads to it, and all others are gone. A copy's are userdata
+--- (tcp.flags is not, for the sake of ==), whose environment, out of scripts' reach, is the copy's store. So
+--- nothing that a script keeps leads to memory that is not there.
 local core = require "tunfilter.core"
 local fault = require "tunfilter.fault"
 
@@ -16,43 +17,72 @@ local pointer_type = ffi.typeof "struct tf_packet *"
 
 local headroom, longest = C.TF_HEADROOM, C.TF_PACKET_MAX
 
--- A copy's handle or view -> where the copy lies: { packet = pointer, descriptor =, block = }.
--- The entry goes when the last of them is collected, and the copy with it.
-local stores = setmetatable({}, { __mode = "k" })
+-- A store is { number =, packet = pointer to the descriptor, descriptor =, block = its bytes,
+-- [type's name] = view }. It is found by its number and by the userdata that keep it. Were its
+-- values strong they would be marked before their keys are known to be garbage, and each
+-- collection would keep all that was made since the last one.
+local stores = setmetatable({}, { __mode = "kv" })
 
 -- The copy that was looked up last: its bytes stay while C works on them.
 local last
 
 local copies = 0
 
-local function gone(number)
-   fault(("packet %d is gone: a packet is valid until its callback returns; keep pkt:copy()")
-      :format(number))
+local function gone(key)
+   fault(("packet %s is gone: a packet is valid until its callback returns; keep pkt:copy()")
+      :format(type(key) == "number" and ("%d"):format(key) or "?"))
 end
 
-local function find(handle)
-   local store = stores[handle]
-   if not store then gone(handle.number) end
+local function find(key)
+   local store = stores[key]
+   if not store then gone(key) end
    last = store
-   return store.packet
+   return store
 end
 
 --- The struct tf_packet * of a handle or view; an error if it is gone. Good until the next edit
 --- or the next look-up.
 function M.resolve(handle)
-   if handle.number == context.number then return context.packet end
-   return find(handle)
+   if type(handle) ~= "cdata" then return find(handle).packet end
+   local number = handle.number
+   if number == context.number then return context.packet end
+   return find(number).packet
 end
 
---- Lets a view of a copy keep the copy.
-function M.adopt(view, handle)
-   stores[view] = stores[handle]
+--- The number of the packet of a handle or view.
+function M.number(handle)
+   if type(handle) == "cdata" then return handle.number end
+   return find(handle).number
 end
 
--- The number of a new copy.
-function M.next_copy()
-   copies = copies + 1
-   return -copies
+--- For copies, a userdata with the metamethods of the cdata type that live packets have. Gives the
+--- prototype of its kind, and whether something is of that kind.
+function M.kind(meta)
+   local prototype = newproxy(true)
+   local mt = debug.getmetatable(prototype)
+   for name, method in pairs(meta) do mt[name] = method end
+   mt.__metatable = "ffi"
+   return prototype, function(x)
+      return type(x) == "userdata" and debug.getmetatable(x) == mt
+   end
+end
+
+local function attach(prototype, store)
+   local handle = newproxy(prototype)
+   debug.setfenv(handle, store)
+   stores[handle] = store
+   return handle
+end
+
+--- The view of this name of a copy, by the copy's handle or another view.
+function M.part(handle, name, prototype)
+   local store = find(handle)
+   local view = store[name]
+   if not view then
+      view = attach(prototype, store)
+      store[name] = view
+   end
+   return view
 end
 
 local function place(descriptor, room)
@@ -63,20 +93,23 @@ local function place(descriptor, room)
    return block
 end
 
---- Makes handle, new and with a number of next_copy, own a copy of the packet that p points to.
-function M.own(handle, p)
+--- A handle, with this prototype, of a copy of the packet that p points to.
+function M.copy(prototype, p)
+   copies = copies + 1
    local descriptor = descriptor_type()
    ffi.copy(descriptor, p, descriptor_size)
-   descriptor.number = handle.number
+   descriptor.number = -copies
    descriptor.callback = 0
    descriptor.verdict = 0
    descriptor.flags = bit.band(p.flags, C.TF_RAW)
-   stores[handle] = {
+   local store = {
+      number = -copies,
       block = place(descriptor, p.len),
       descriptor = descriptor,
       packet = ffi.cast(pointer_type, descriptor),
    }
-   return handle
+   stores[-copies] = store
+   return attach(prototype, store)
 end
 
 --- Gives the packet that was just resolved room for at least `need` bytes from its first on.

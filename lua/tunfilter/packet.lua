@@ -20,7 +20,7 @@ local band, bor = bit.band, bit.bor
 local resolve, put = live.resolve, view.put
 
 ffi.cdef "struct tf_handle { const double number; };"
-local handle_type -- set below
+local handle_type, copy_prototype, is_copy -- set below
 
 local no_side = 255 -- tf_packet.from of a packet that was read from neither
 
@@ -32,7 +32,7 @@ end
 
 --- The struct tf_packet * of what a script passed as a packet.
 local function packet_of(x, method)
-   if not ffi.istype(handle_type, x) then
+   if not ffi.istype(handle_type, x) and not is_copy(x) then
       fault(("%s: call it with a colon, as pkt:%s()"):format(method, method))
    end
    return resolve(x)
@@ -42,7 +42,7 @@ end
 
 -- name -> function(handle) that gives its value
 local getters = {
-   number = function(self) return self.number end,
+   number = live.number,
    len = function(self) return resolve(self).len end,
    time = function(self) return tonumber(resolve(self).stamp) / 1e9 end,
    from = function(self) return sides[resolve(self).from] end,
@@ -190,8 +190,7 @@ function methods.replace(self, old, new, max)
 end
 
 function methods.copy(self)
-   local p = packet_of(self, "copy")
-   return live.own(handle_type(live.next_copy()), p)
+   return live.copy(copy_prototype, packet_of(self, "copy"))
 end
 
 local text_size = 4096
@@ -211,11 +210,7 @@ local names = {}
 for name in pairs(getters) do names[name] = true end
 for name in pairs(methods) do names[name] = true end
 
-local function is(x)
-   return ffi.istype(handle_type, x)
-end
-
-handle_type = ffi.metatype("struct tf_handle", {
+local meta = {
    __index = function(self, key)
       local get = getters[key]
       if get then return get(self) end
@@ -235,14 +230,21 @@ handle_type = ffi.metatype("struct tf_handle", {
    __tostring = function(self)
       return ffi.string(text, C.tf_packet_describe(resolve(self), text, text_size))
    end,
-   __eq = function(a, b) return is(a) and is(b) and a.number == b.number end,
-})
+   __eq = function(a, b)
+      return ffi.istype(handle_type, a) and ffi.istype(handle_type, b) and a.number == b.number
+   end,
+}
+
+handle_type = ffi.metatype("struct tf_handle", meta)
+copy_prototype, is_copy = live.kind(meta)
 
 --- The handle for a packet's number; what a callback gets.
 M.handle = handle_type
 
 --- Whether x is a packet.
-M.is = is
+function M.is(x)
+   return ffi.istype(handle_type, x) or is_copy(x)
+end
 
 --- The struct tf_packet * of a packet, good until the next edit or look-up; an error if it is gone.
 M.resolve = resolve
@@ -257,7 +259,7 @@ function M.new(bytes, link)
    p.len, p.room = #bytes, #bytes
    p.link, p.from = link, no_side
    C.tf_parse(p)
-   return live.own(handle_type(live.next_copy()), p)
+   return live.copy(copy_prototype, p)
 end
 
 --- For the check that all members have stubs: the names of members and of those that can be set.

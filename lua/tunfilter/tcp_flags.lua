@@ -36,7 +36,7 @@ local function transport(p)
    return p.transport
 end
 
-local flags_type
+local is, flags_type
 
 local function byte_at(flags)
    local p = live.resolve(flags)
@@ -47,7 +47,7 @@ end
 -- The byte that x, flags or a string, stands for; nil if it is neither.
 local function value(x)
    if type(x) == "string" then return byte_of[x] or parse(x) end
-   if core.ffi.istype(flags_type, x) then return byte_at(x) end
+   if is(x) then return byte_at(x) end
    return nil
 end
 
@@ -93,11 +93,12 @@ local fields = {
 }
 
 local function shown(x)
-   if core.ffi.istype(flags_type, x) then return text_of[byte_at(x)] end
+   if is(x) then return text_of[byte_at(x)] end
    return x
 end
 
-M.make, flags_type = view.declare("tcp.flags", core.C.TF_HAS_TCP, transport, fields, {
+local _
+_, is, flags_type = view.declare("tcp.flags", core.C.TF_HAS_TCP, transport, fields, {
    __eq = function(a, b)
       local left, right = value(a), value(b)
       return left ~= nil and left == right
@@ -105,6 +106,11 @@ M.make, flags_type = view.declare("tcp.flags", core.C.TF_HAS_TCP, transport, fie
    __tostring = function(self) return text_of[byte_at(self)] end,
    __concat = function(a, b) return shown(a) .. shown(b) end,
 })
+
+--- The flags of a TCP view. cdata for copies too: only cdata can be equal to a string.
+function M.make(tcp)
+   return flags_type(live.number(tcp))
+end
 
 --- Sets all eight from x, a string or flags.
 function M.assign(p, at, x, label)

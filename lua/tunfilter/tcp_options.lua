@@ -137,13 +137,13 @@ local function to_text(self)
    return table.concat(parts, ", ")
 end
 
-local options_type
-M.make, options_type = view.declare("tcp.options", C.TF_HAS_TCP, function(p) return p.transport end, fields,
+local is
+M.make, is = view.declare("tcp.options", C.TF_HAS_TCP, function(p) return p.transport end, fields,
    { __tostring = to_text })
 
 --- Replaces all options by those of x: a table by name, or another packet's options.
 function M.assign(p, x)
-   if ffi.istype(options_type, x) then
+   if is(x) then
       local other = live.resolve(x)
       if not has_tcp(other) then fault "tcp.options: that packet no longer has this header" end
       C.tf_tcp_options_read(other, written)

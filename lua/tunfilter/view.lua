@@ -16,7 +16,7 @@ local M = {}
 
 local ffi, C = core.ffi, core.C
 local band = bit.band
-local resolve, adopt = live.resolve, live.adopt
+local resolve = live.resolve
 
 --- What was declared: name -> fields.
 M.declared = {}
@@ -44,7 +44,7 @@ M.put = put
 
 --- Declares a view type. headers: the TF_HAS_ bits of which one must be there; base(p): the
 --- header's offset; extra: more metamethods. Returns a function that makes a view of a handle or
---- another view, and the type.
+--- another view, one that tells whether something is such a view, and the type of live packets' views.
 function M.declare(name, headers, base, fields, extra)
    M.declared[name] = fields
    local type_name = "struct tf_view_" .. name:gsub("%.", "_")
@@ -87,15 +87,16 @@ function M.declare(name, headers, base, fields, extra)
       return ffi.istype(view_type, a) and ffi.istype(view_type, b) and a.number == b.number
    end
    meta.__tostring = meta.__tostring or function(self)
-      return ("%s of packet %d"):format(name, self.number)
+      return ("%s of packet %d"):format(name, live.number(self))
    end
    view_type = ffi.metatype(type_name, meta)
+   local prototype, is_kind = live.kind(meta)
 
    return function(handle)
-      local number = handle.number
-      local view = view_type(number)
-      if number < 0 then adopt(view, handle) end
-      return view
+      if type(handle) == "cdata" then return view_type(handle.number) end
+      return live.part(handle, name, prototype)
+   end, function(x)
+      return ffi.istype(view_type, x) or is_kind(x)
    end, view_type
 end
 
