@@ -16,6 +16,7 @@ struct tf_app {
 	struct tf_script *script;
 	struct tf_device *device[2];
 	struct tf_pipeline *pipeline;
+	struct tf_capture *capture; /* NULL without --capture */
 
 	uv_signal_t signals[4];
 	int signal_count; /* of signals, that are initialised */
@@ -156,6 +157,17 @@ int tf_app_create(struct tf_app **out, uv_loop_t *loop, const struct tf_options 
 	if (err < 0)
 		goto fail;
 
+	if (options->capture != NULL) {
+		const char *names[2] = { sides[TF_LEFT].name, sides[TF_RIGHT].name };
+
+		err = tf_capture_start(&app->capture, options->capture, names,
+				       app->device[TF_LEFT]->link == TF_LINK_ETHERNET ? TF_CAPTURE_ETHERNET
+										      : TF_CAPTURE_RAW,
+				       0, error);
+		if (err < 0)
+			goto fail;
+	}
+	config.capture = app->capture;
 	config.script = app->script;
 	config.arg = app;
 	err = tf_pipeline_create(&app->pipeline, &config);
@@ -247,6 +259,21 @@ static void close_handles(struct tf_app *app)
 		uv_run(app->loop, UV_RUN_NOWAIT);
 }
 
+static void stop_capture(struct tf_app *app)
+{
+	struct tf_error error = { 0 };
+	uint64_t lost;
+
+	if (app->capture == NULL)
+		return;
+	lost = tf_capture_lost(app->capture);
+	if (lost > 0)
+		tf_log(TF_LOG_WARNING, "--capture: %llu packets are not in the file: it could not be written as fast",
+		       (unsigned long long) lost);
+	if (tf_capture_stop(app->capture, &error) < 0)
+		tf_log(TF_LOG_ERROR, "%s", error.text);
+}
+
 void tf_app_destroy(struct tf_app *app)
 {
 	if (app == NULL)
@@ -261,6 +288,7 @@ void tf_app_destroy(struct tf_app *app)
 		tf_pipeline_stop(app->pipeline);
 	}
 	close_handles(app);
+	stop_capture(app);
 	tf_pipeline_destroy(app->pipeline);
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
 		if (app->device[side] != NULL)

@@ -8,7 +8,9 @@
 #define BUFFER (256u << 10)
 
 struct tf_capture_writer {
-	FILE *file;
+	tf_capture_sink sink;
+	void *arg;
+	FILE *file; /* what the sink writes to, or NULL */
 	int ng;
 	int nanoseconds;
 	int failed; /* the first error, a libuv code */
@@ -44,10 +46,16 @@ static void put_option(struct block *block, uint16_t code, const void *bytes, ui
 	put(block, "\0\0\0", (4 - n % 4) % 4);
 }
 
+static int to_file(void *arg, const void *bytes, size_t n)
+{
+	errno = EIO;
+	return fwrite(bytes, 1, n, arg) == n ? 0 : uv_translate_sys_error(errno);
+}
+
 static int emit(struct tf_capture_writer *writer, const void *bytes, size_t n)
 {
-	if (writer->failed == 0 && n > 0 && fwrite(bytes, 1, n, writer->file) != n)
-		writer->failed = errno ? uv_translate_sys_error(errno) : UV_EIO;
+	if (writer->failed == 0 && n > 0)
+		writer->failed = writer->sink(writer->arg, bytes, n);
 	return writer->failed;
 }
 
@@ -110,12 +118,28 @@ int tf_capture_create(struct tf_capture_writer **out, const char *path, int ng, 
 		return tf_error_set(error, err, "%s cannot be written: %s", path, uv_strerror(err));
 	}
 	setvbuf(writer->file, NULL, _IOFBF, BUFFER);
+	writer->sink = to_file;
+	writer->arg = writer->file;
 	writer->ng = ng;
 	writer->nanoseconds = nanoseconds;
 	if (ng)
 		write_section(writer);
 	else
 		write_pcap_header(writer, linktype);
+	*out = writer;
+	return 0;
+}
+
+int tf_capture_records(struct tf_capture_writer **out, tf_capture_sink sink, void *arg)
+{
+	struct tf_capture_writer *writer = calloc(1, sizeof(*writer));
+
+	if (writer == NULL)
+		return UV_ENOMEM;
+	writer->sink = sink;
+	writer->arg = arg;
+	writer->ng = 1;
+	write_section(writer);
 	*out = writer;
 	return 0;
 }
@@ -183,22 +207,19 @@ int tf_capture_add(struct tf_capture_writer *writer, const struct tf_capture_rec
 	return emit(writer, record->bytes, record->len);
 }
 
-int tf_capture_flush(struct tf_capture_writer *writer)
-{
-	if (writer->failed == 0 && fflush(writer->file) != 0)
-		writer->failed = uv_translate_sys_error(errno);
-	return writer->failed;
-}
-
 int tf_capture_finish(struct tf_capture_writer *writer)
 {
 	int err;
 
 	if (writer == NULL)
 		return 0;
-	err = tf_capture_flush(writer);
-	if (writer->file != stdout && fclose(writer->file) != 0 && err == 0)
-		err = uv_translate_sys_error(errno);
+	err = writer->failed;
+	if (writer->file != NULL) {
+		if (fflush(writer->file) != 0 && err == 0)
+			err = uv_translate_sys_error(errno);
+		if (writer->file != stdout)
+			fclose(writer->file);
+	}
 	free(writer);
 	return err;
 }

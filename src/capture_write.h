@@ -1,6 +1,6 @@
 /*
  * Writes capture files: pcap with nanoseconds, or pcapng (draft-ietf-opsawg-pcapng) with interfaces,
- * directions, verdicts and comments. Through stdio: the caller decides when to flush.
+ * directions, verdicts and comments.
  */
 #ifndef TF_CAPTURE_WRITE_H
 #define TF_CAPTURE_WRITE_H
@@ -32,6 +32,12 @@ struct tf_capture_writer;
 int tf_capture_create(struct tf_capture_writer **out, const char *path, int ng, uint16_t linktype,
 		      int nanoseconds, struct tf_error *error);
 
+/* Takes n bytes of the file. 0 or a code. */
+typedef int (*tf_capture_sink)(void *arg, const void *bytes, size_t n);
+
+/* pcapng whose bytes go where the caller wants them. 0 or UV_ENOMEM. */
+int tf_capture_records(struct tf_capture_writer **out, tf_capture_sink sink, void *arg);
+
 /* pcapng: adds the next interface (from 0 on), before its packets. 0 or a code. */
 int tf_capture_add_interface(struct tf_capture_writer *writer, uint16_t linktype, const char *name);
 
@@ -42,10 +48,7 @@ int tf_capture_add_interface(struct tf_capture_writer *writer, uint16_t linktype
 int tf_capture_add(struct tf_capture_writer *writer, const struct tf_capture_record *record,
 		   const struct tf_capture_note *note);
 
-/* Writes out what stdio keeps. 0 or a code. */
-int tf_capture_flush(struct tf_capture_writer *writer);
-
-/* Flushes and closes: 0, or the first error of all. NULL is fine. */
+/* Writes out what is left and closes: 0, or the first error of all. NULL is fine. */
 int tf_capture_finish(struct tf_capture_writer *writer);
 
 #endif

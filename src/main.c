@@ -1,4 +1,5 @@
 /* tunfilter: joins two virtual network devices through a Lua script. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -18,6 +19,9 @@ int main(int argc, char **argv)
 	int colour = isatty(2) && getenv("NO_COLOR") == NULL;
 	int err, status = TF_EXIT_OK;
 
+#ifdef SIGPIPE
+	signal(SIGPIPE, SIG_IGN); /* a reader that goes is an error of the write */
+#endif
 	tf_log_setup(TF_LOG_INFO, colour);
 	err = tf_options_parse(&options, argc, argv, &error);
 	if (err < 0) {

@@ -21,7 +21,7 @@ struct tf_pipeline {
 	struct tf_stats stats;
 	double number;		/* of the last packet read */
 	double clock;		/* offline: the time that has been reached */
-	int64_t epoch;		/* offline: clock 0, in nanoseconds since the epoch */
+	int64_t epoch;		/* clock 0, in nanoseconds since the epoch */
 	int gone[2];		/* the device has been reported */
 	struct tf_packet **out[2]; /* what goes to each side this turn, in order */
 	uint32_t out_count[2];
@@ -132,11 +132,10 @@ static void write_side(struct tf_pipeline *pipeline, int side)
 		device_gone(pipeline, side, err);
 }
 
-/* Offline a packet's time in the output follows from the run's clock. */
-static void stamp_offline(const struct tf_pipeline *pipeline, struct tf_packet *packet)
+/* The time of a packet that goes out by itself follows from the run's clock. */
+static void set_stamp(const struct tf_pipeline *pipeline, struct tf_packet *packet)
 {
-	if (pipeline->config.offline)
-		packet->stamp = pipeline->epoch + (int64_t) (packet->clock * 1e9 + 0.5);
+	packet->stamp = pipeline->epoch + (int64_t) (packet->clock * 1e9 + 0.5);
 }
 
 /* Puts what the script has sent before packet i of the batch, from *next on, where it goes. */
@@ -148,9 +147,11 @@ static void sends_before(struct tf_pipeline *pipeline, uint32_t i, uint32_t *nex
 		struct tf_sent *entry = &outbox->sent[*next];
 
 		add(&pipeline->stats.direction[!entry->side].sent, &entry->packet);
+		set_stamp(pipeline, &entry->packet);
 		if (pipeline->trace)
 			tf_trace_sent(pipeline->trace, &entry->packet, entry->side);
-		stamp_offline(pipeline, &entry->packet);
+		if (pipeline->config.capture)
+			tf_capture_out(pipeline->config.capture, &entry->packet, entry->side);
 		to_side(pipeline, entry->side, &entry->packet);
 	}
 }
@@ -168,7 +169,9 @@ static void releases_at(struct tf_pipeline *pipeline, double now)
 		struct tf_packet *packet = &released->sent[i].packet;
 
 		packet->clock = packet->due;
-		stamp_offline(pipeline, packet);
+		set_stamp(pipeline, packet);
+		if (pipeline->config.capture)
+			tf_capture_out(pipeline->config.capture, packet, released->sent[i].side);
 		to_side(pipeline, released->sent[i].side, packet);
 	}
 }
@@ -188,6 +191,9 @@ static void deliver(struct tf_pipeline *pipeline, struct tf_batch *batch, double
 		sends_before(pipeline, i, &next);
 		if (pipeline->trace)
 			tf_trace_after(pipeline->trace, i, packet, pipeline->config.script);
+		if (pipeline->config.capture)
+			tf_capture_after(pipeline->config.capture, i, packet,
+					 tf_script_callback(pipeline->config.script, packet->callback));
 		judge(pipeline, packet);
 	}
 	releases_at(pipeline, now);
@@ -198,16 +204,27 @@ static void deliver(struct tf_pipeline *pipeline, struct tf_batch *batch, double
 	tf_outbox_clear(pipeline->released);
 }
 
+/* Sets the run's clock and its epoch by the system's: the time, in nanoseconds since the epoch. */
+static int64_t read_clock(struct tf_pipeline *pipeline)
+{
+	uv_timeval64_t now = { 0, 0 };
+	uint64_t clock = uv_hrtime();
+	int64_t stamp;
+
+	uv_gettimeofday(&now);
+	stamp = now.tv_sec * 1000000000 + now.tv_usec * 1000;
+	pipeline->clock = (double) clock / 1e9;
+	pipeline->epoch = stamp - (int64_t) clock;
+	return stamp;
+}
+
 /* Gives every packet of the batch its place on the run's clock. */
 static void set_time(struct tf_pipeline *pipeline, struct tf_batch *batch)
 {
-	uv_timeval64_t now = { 0, 0 };
 	int64_t stamp;
 
 	if (!pipeline->config.offline) {
-		uv_gettimeofday(&now);
-		stamp = now.tv_sec * 1000000000 + now.tv_usec * 1000;
-		pipeline->clock = (double) uv_hrtime() / 1e9;
+		stamp = read_clock(pipeline);
 		for (uint32_t i = 0; i < batch->count; i++) {
 			batch->packets[i].stamp = stamp;
 			batch->packets[i].clock = pipeline->clock;
@@ -215,7 +232,7 @@ static void set_time(struct tf_pipeline *pipeline, struct tf_batch *batch)
 		return;
 	}
 	if (pipeline->number == 0)
-		pipeline->epoch = batch->packets[0].stamp;
+		pipeline->epoch = batch->packets[0].stamp - (int64_t) (pipeline->clock * 1e9);
 	for (uint32_t i = 0; i < batch->count; i++) {
 		double clock = (double) (batch->packets[i].stamp - pipeline->epoch) / 1e9;
 
@@ -237,6 +254,8 @@ static void process(struct tf_pipeline *pipeline, struct tf_batch *batch)
 		add(&pipeline->stats.direction[packet->from].in, packet);
 		if (pipeline->trace)
 			tf_trace_before(pipeline->trace, i, packet);
+		if (pipeline->config.capture)
+			tf_capture_before(pipeline->config.capture, i, packet);
 	}
 	tf_script_run(pipeline->config.script, batch);
 	deliver(pipeline, batch, pipeline->clock);
@@ -296,7 +315,7 @@ double tf_pipeline_due(const struct tf_pipeline *pipeline)
 void tf_pipeline_tick(struct tf_pipeline *pipeline)
 {
 	if (!pipeline->config.offline)
-		pipeline->clock = (double) uv_hrtime() / 1e9;
+		read_clock(pipeline);
 	tf_script_tick(pipeline->config.script, pipeline->clock);
 	deliver(pipeline, NULL, pipeline->clock);
 }

@@ -7,6 +7,7 @@
 
 #include <uv.h>
 
+#include "capture.h"
 #include "device.h"
 #include "script.h"
 #include "stats.h"
@@ -22,6 +23,7 @@ struct tf_pipeline_config {
 	struct tf_device *device[2]; /* the caller's, open; one twice: both sides' packets, in order */
 	struct tf_script *script;    /* the caller's, started */
 	int verbose;		     /* a line a packet on standard error */
+	struct tf_capture *capture;  /* the caller's, or NULL */
 	int offline;		     /* packets come with their own time, which is the run's clock */
 	tf_pipeline_gone_cb gone;
 	void *arg; /* for gone */

@@ -82,14 +82,16 @@ static int run(struct tf_pipeline *pipeline, const struct tf_device *device, int
 
 int tf_command_replay(const struct tf_options *options)
 {
+	static const char *const names[2] = { "left", "right" };
 	struct tf_pcap_config config = { options->capture_in, options->capture_out, options->left_nets,
 					 options->left_net_count };
-	struct tf_side sides[2] = { { "left", "pcap", TF_IP_MAX }, { "right", "pcap", TF_IP_MAX } };
+	struct tf_side sides[2] = { { names[0], "pcap", TF_IP_MAX }, { names[1], "pcap", TF_IP_MAX } };
 	struct tf_pipeline_config parts = { .verbose = options->verbose, .offline = 1, .gone = no_device_goes };
 	struct tf_error error = { 0 };
 	struct tf_script *script = NULL;
 	struct tf_device *device = NULL;
 	struct tf_pipeline *pipeline = NULL;
+	struct tf_capture *capture = NULL;
 	uint64_t started = uv_hrtime();
 	char table[4096];
 	size_t length;
@@ -107,6 +109,12 @@ int tf_command_replay(const struct tf_options *options)
 		goto fail;
 	if (!options->quiet)
 		tf_script_list(script, list_callback, NULL);
+	if (options->capture != NULL) {
+		err = tf_capture_start(&capture, options->capture, names, tf_pcap_linktype(device), 1, &error);
+		if (err < 0)
+			goto fail;
+	}
+	parts.capture = capture;
 	parts.script = script;
 	parts.device[TF_LEFT] = parts.device[TF_RIGHT] = device;
 	err = tf_pipeline_create(&pipeline, &parts);
@@ -126,6 +134,11 @@ int tf_command_replay(const struct tf_options *options)
 		tf_log(TF_LOG_ERROR, "%s", tf_pcap_error(device));
 		status = TF_EXIT_SYSTEM;
 	}
+	if (tf_capture_stop(capture, &error) < 0) {
+		tf_log(TF_LOG_ERROR, "%s", error.text);
+		status = TF_EXIT_SYSTEM;
+	}
+	capture = NULL;
 	if (tf_pcap_unseen(device) > 0)
 		tf_log(TF_LOG_WARNING, "%llu packets, empty or longer than %d bytes, were passed on without the script",
 		       (unsigned long long) tf_pcap_unseen(device), TF_PACKET_MAX);
@@ -140,6 +153,7 @@ fail:
 	tf_log(TF_LOG_ERROR, "%s", error.text);
 	status = tf_error_exit(err);
 done:
+	tf_capture_stop(capture, NULL);
 	tf_pipeline_destroy(pipeline);
 	if (device != NULL)
 		tf_device_close(device);

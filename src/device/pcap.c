@@ -355,6 +355,11 @@ uint64_t tf_pcap_unseen(const struct tf_device *device)
 	return ((const struct pcap *) device)->unseen;
 }
 
+uint16_t tf_pcap_linktype(const struct tf_device *device)
+{
+	return device->link == TF_LINK_IP ? LINKTYPE_RAW : ((const struct pcap *) device)->linktype;
+}
+
 void tf_pcap_progress(const struct tf_device *device, uint64_t *at, uint64_t *size)
 {
 	tf_capture_progress(((const struct pcap *) device)->reader, at, size);

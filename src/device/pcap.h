@@ -29,6 +29,9 @@ const char *tf_pcap_error(const struct tf_device *device);
 /* Packets that no script sees (empty, or longer than TF_PACKET_MAX): written as they are. */
 uint64_t tf_pcap_unseen(const struct tf_device *device);
 
+/* LINKTYPE_… that the packets have for scripts: without what stands before IP. */
+uint16_t tf_pcap_linktype(const struct tf_device *device);
+
 /* For a progress bar; see tf_capture_progress. */
 void tf_pcap_progress(const struct tf_device *device, uint64_t *at, uint64_t *size);
 

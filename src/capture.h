@@ -1,0 +1,43 @@
+/*
+ * --capture: a pcapng file of what came in, what went out, and what was decided.
+ *
+ * Two interfaces, left and right. A packet is written as it came in, with its verdict and the
+ * callback that gave it; one that goes on changed also as it went out, and so are packets that the
+ * script sent and those that were held. A thread of its own writes, so that the packet path never
+ * waits for a disk or a reader; what does not fit into its buffer is left out and counted.
+ */
+#ifndef TF_CAPTURE_H
+#define TF_CAPTURE_H
+
+#include "error.h"
+#include "packet.h"
+
+struct tf_capture;
+
+/* LINKTYPE_… of packets of a TF_LINK_IP or TF_LINK_ETHERNET device. */
+enum { TF_CAPTURE_ETHERNET = 1, TF_CAPTURE_RAW = 101 };
+
+/*
+ * Creates the file ("-": standard output) for packets of a LINKTYPE_…. names: the devices', by
+ * side. wait: the caller has time and loses nothing (offline). 0, or a code with a sentence.
+ */
+int tf_capture_start(struct tf_capture **out, const char *path, const char *const names[2],
+		     uint16_t linktype, int wait, struct tf_error *error);
+
+/* Keeps packet i of a batch as it came in. */
+void tf_capture_before(struct tf_capture *capture, uint32_t i, const struct tf_packet *packet);
+
+/* Writes it with its verdict, and again if it goes on changed; callback is a comment, "" for none. */
+void tf_capture_after(struct tf_capture *capture, uint32_t i, const struct tf_packet *packet,
+		      const char *callback);
+
+/* Writes a packet that goes out to a side by itself: the script's own, or one that was held. */
+void tf_capture_out(struct tf_capture *capture, const struct tf_packet *packet, int side);
+
+/* Packets that were left out since the buffer was full or writing failed. */
+uint64_t tf_capture_lost(struct tf_capture *capture);
+
+/* Writes the rest, closes the file and frees all: 0, or the first error with a sentence. NULL is fine. */
+int tf_capture_stop(struct tf_capture *capture, struct tf_error *error);
+
+#endif
