@@ -102,8 +102,8 @@ static void reads_options(void **state)
 	tf_options_free(&options);
 
 	take("--left tap:in,mtu=1400 rules.lua --right=tun:out,address=10.0.0.1/24 --on-error "
-	       "forward "
-	       "--stats 2.5 --unsafe --verbose");
+	     "forward "
+	     "--stats 2.5 --unsafe --verbose");
 	assert_string_equal(options.device[TF_LEFT].kind, "tap");
 	assert_string_equal(options.device[TF_LEFT].name, "in");
 	assert_int_equal(options.device[TF_LEFT].mtu, 1400);
@@ -117,7 +117,7 @@ static void reads_options(void **state)
 	tf_options_free(&options);
 
 	take("-q rules.lua --stats=86400 --on-error=forward --on-error=drop --left tap --left "
-	       "tun");
+	     "tun");
 	assert_int_equal(options.quiet, 1);
 	assert_true(options.stats_seconds == 86400);
 	assert_int_equal(options.on_error, TF_VERDICT_DROP);
