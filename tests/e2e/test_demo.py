@@ -117,8 +117,16 @@ def test_on_a_terminal_with_colours(place, tree):
         assert coloured in output
 
 
+def other(place, change):
+    """The program with its arguments changed by a line of shell: its path."""
+    path = place.file("other", '#!/bin/sh\n%s\nexec "%s" "$@"\n' % (change, place.program))
+    path.chmod(0o755)
+    return path
+
+
 def test_ctrl_c_leaves_nothing(place, tree):
-    process, master = on_terminal(place, tree)
+    patient = other(place, '[ "$2" != scripts/drop-icmp.lua ] || set -- lab "$2" -v -- ping -c 1 -W 60 right')
+    process, master = on_terminal(place, tree, program=patient)
     output = read_until(master, "drop by")  # ping waits for its answer now
     os.write(master, b"\x03")
     output += read_until(master)
@@ -138,9 +146,7 @@ def test_ctrl_c_leaves_nothing(place, tree):
     ('[ "$2" != scripts/rewrite-http.lua ] || { shift 2 && set -- lab scripts/pass.lua "$@"; }', "printed: Howdy"),
 ])
 def test_a_step_that_shows_something_else_fails(place, tree, instead, wrong):
-    program = place.file("other", '#!/bin/sh\n%s\nexec "%s" "$@"\n' % (instead, place.program))
-    program.chmod(0o755)
-    process = start(place, tree, program=program)
+    process = start(place, tree, program=other(place, instead))
     output = finish(process)
     assert process.returncode == 1, output
     assert wrong in output and "Done" not in output
