@@ -15,7 +15,7 @@ from pathlib import Path
 import wire
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = Path(os.environ.get("TUNFILTER", ROOT / "build/normal/tunfilter")).resolve()
+PROGRAM = Path(os.environ.get("TUNFILTER", ROOT / "build/tunfilter")).resolve()
 SANITIZED = bool(os.environ.get("TF_SANITIZE"))
 NOBODY = "65534"
 DEADLINE = 120  # seconds after which a program that should have ended is killed, and the test fails
