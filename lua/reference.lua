@@ -1,4 +1,4 @@
---- Makes the reference (lua/README.md) of the stubs: luajit reference.lua tunfilter/meta.lua > README.md
+--- Makes the reference (lua/README.md) of the stubs: luajit reference.lua > README.md
 local folder = arg[0]:match "^(.*/)" or ""
 local stubs = dofile(folder .. "stubs.lua")
 
@@ -101,12 +101,12 @@ local function write_class(class)
    for _, fn in ipairs(class.functions) do write_function(fn) end
 end
 
-local classes = stubs.read(arg[1])
+local classes = stubs.read(folder .. "tunfilter/")
 
 line "# The script interface: reference"
 line ""
-line "Made from `tunfilter/meta.lua` by `reference.lua`; change that file, not this one. In your editor, point"
-line "lua-language-server's `workspace.library` at the folder of `meta.lua` for completion and these texts."
+line "Made from `tunfilter/meta*.lua` by `reference.lua`; change those files, not this one. In your editor, point"
+line "lua-language-server's `workspace.library` at their folder for completion and these texts."
 line ""
 for _, class in ipairs(classes) do
    local names = {}

@@ -1,5 +1,8 @@
---- Reads meta.lua: its classes, functions and fields, with what is said of them.
+--- Reads the stubs: their classes, functions and fields, with what is said of them.
 local M = {}
+
+-- In the reference's order; tunfilter/meta*.lua are stubs and no part of the library.
+local files = { "meta.lua", "meta_packet.lua" }
 
 -- Splits "TYPE rest": a type may have spaces in brackets and behind the colon of a function's result.
 local function split_type(text)
@@ -67,10 +70,7 @@ local function read_code(state, line)
    state.doc = new_doc()
 end
 
---- The classes of a stub file in order: { name, parent?, text = lines, fields, functions }. A field is
---- { name, optional, kind, text }, a function { owner, separator, name, arguments, text, params, returns, overloads }.
-function M.read(path)
-   local state = { classes = {}, variables = {}, doc = new_doc() }
+local function read_file(state, path)
    for line in io.lines(path) do
       local tag, rest = line:match "^%-%-%-@(%a+) ?(.*)$"
       local text = line:match "^%-%-%-(.*)$"
@@ -84,6 +84,13 @@ function M.read(path)
          read_code(state, line)
       end
    end
+end
+
+--- The classes of the stubs in a folder, in order: { name, parent?, text = lines, fields, functions }. A field is
+--- { name, optional, kind, text }, a function { owner, separator, name, arguments, text, params, returns, overloads }.
+function M.read(folder)
+   local state = { classes = {}, variables = {}, doc = new_doc() }
+   for _, file in ipairs(files) do read_file(state, folder .. file) end
    return state.classes
 end
 

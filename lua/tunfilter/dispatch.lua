@@ -6,35 +6,34 @@
 --- behind it.
 local core = require "tunfilter.core"
 local packet = require "tunfilter.packet"
+local reject = require "tunfilter.reject"
+local verdict = require "tunfilter.verdict"
 
 local M = {}
 
 local C, context = core.C, core.context
 
-local function verdict(name)
-   local text = "tf." .. name
-   return setmetatable({}, {
-      __tostring = function() return text end,
-      __newindex = function() error(text .. " cannot be changed", 2) end,
-      __metatable = "verdict",
-   })
-end
-
-M.forward, M.drop, M.reply = verdict "forward", verdict "drop", verdict "reply"
-
-local forward, drop, reply = M.forward, M.drop, M.reply
-local FORWARD, DROP, REPLY = 1, 2, 3
+local forward, drop, reply = verdict.forward, verdict.drop, verdict.reply
+local FORWARD, DROP, REPLY, HOLD = C.TF_VERDICT_FORWARD, C.TF_VERDICT_DROP, C.TF_VERDICT_REPLY, C.TF_VERDICT_HOLD
 
 -- The code of what a callback returned (never nil); an error for what is no verdict.
 local function decide(value)
    if rawequal(value, drop) then return DROP end
    if rawequal(value, forward) then return FORWARD end
    if rawequal(value, reply) then return REPLY end
+   if rawequal(value, verdict.hold) then
+      if context.packet.due < context.now then error("this packet was not held: the pkt:hold() was of another", 0) end
+      return HOLD
+   end
+   if rawequal(value, verdict.reject) then
+      reject(context.packet)
+      return DROP
+   end
    local shown = type(value) == "string" and ("the string %q"):format(value:sub(1, 40))
       or type(value) == "table" and "a table" or type(value) == "function" and "a function"
       or tostring(value)
    local entry = M.callbacks[context.callback]
-   error(("callback %s returned %s; it may return nothing, tf.forward, tf.drop or tf.reply")
+   error(("callback %s returned %s; it may return nothing, tf.forward, tf.drop, tf.reply, pkt:hold() or pkt:reject()")
       :format(entry and entry.label or "?", shown), 0)
 end
 

@@ -1,18 +1,20 @@
 --- The module that a script gets by `require "tunfilter"`.
 local address = require "tunfilter.address"
+local build = require "tunfilter.build"
 local core = require "tunfilter.core"
 local dispatch = require "tunfilter.dispatch"
 local packet = require "tunfilter.packet"
 local sides = require "tunfilter.sides"
 local suggest = require "tunfilter.suggest"
 local timer = require "tunfilter.timer"
+local verdict = require "tunfilter.verdict"
 
 local C, context, host, ffi = core.C, core.context, core.host, core.ffi
 
 local M = {
-   forward = dispatch.forward,
-   drop = dispatch.drop,
-   reply = dispatch.reply,
+   forward = verdict.forward,
+   drop = verdict.drop,
+   reply = verdict.reply,
    left = sides[0],
    right = sides[1],
    ip = address.ip,
@@ -136,12 +138,14 @@ function M.now()
    return context.now
 end
 
---- An owned packet from a string of bytes, from the first header that the devices carry.
-function M.packet(bytes)
-   if type(bytes) ~= "string" then
-      error("tf.packet takes a string of bytes, not a " .. type(bytes), 2)
+--- An owned packet: of a string of bytes, from the first header that the devices carry, or of a table
+--- of headers (build.lua).
+function M.packet(what)
+   if type(what) == "table" then return build(what, host.link()) end
+   if type(what) ~= "string" then
+      error("tf.packet takes a string of bytes or a table of headers, not a " .. type(what), 2)
    end
-   return packet.new(bytes, host.link())
+   return packet.new(what, host.link())
 end
 
 local module = setmetatable({}, {

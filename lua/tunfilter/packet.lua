@@ -11,6 +11,7 @@ local sides = require "tunfilter.sides"
 local suggest = require "tunfilter.suggest"
 local tcp = require "tunfilter.tcp"
 local udp = require "tunfilter.udp"
+local verdict = require "tunfilter.verdict"
 local view = require "tunfilter.view"
 
 local M = {}
@@ -191,6 +192,31 @@ end
 
 function methods.copy(self)
    return live.copy(copy_prototype, packet_of(self, "copy"))
+end
+
+local context = core.context
+local longest_hold = 3600 -- seconds
+
+-- The packet that a callback sees now; what a verdict is about.
+local function seen(self, method, instead)
+   local p = packet_of(self, method)
+   if p ~= context.packet then fault(("%s: a copy has no verdict: %s"):format(method, instead)) end
+   return p
+end
+
+function methods.hold(self, seconds)
+   local p = seen(self, "hold", "use tf.after and tf.send")
+   if type(seconds) ~= "number" then check.wrong("hold", "a number of seconds", seconds) end
+   if not (seconds >= 0 and seconds <= longest_hold) then
+      fault(("hold: %.14g seconds are not in 0..%d"):format(seconds, longest_hold))
+   end
+   p.due = context.now + seconds
+   return verdict.hold
+end
+
+function methods.reject(self)
+   seen(self, "reject", "it can be said only of the packet that a callback sees")
+   return verdict.reject
 end
 
 local text_size = 4096

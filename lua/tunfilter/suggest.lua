@@ -2,19 +2,25 @@
 
 local max_length = 40
 
--- Edit distance, at most max_length characters of each.
+-- Edit distance with neighbours exchanged as one edit, at most max_length characters of each.
 local function distance(a, b)
-   local row = {}
-   for j = 0, #b do row[j] = j end
-   for i = 1, #a do
-      local diagonal, byte = row[0], a:byte(i)
-      row[0] = i
+   local rows = {}
+   for i = 0, #a do
+      rows[i] = { [0] = i }
       for j = 1, #b do
-         local cost = byte == b:byte(j) and 0 or 1
-         diagonal, row[j] = row[j], math.min(row[j] + 1, row[j - 1] + 1, diagonal + cost)
+         if i == 0 then
+            rows[0][j] = j
+         else
+            local cost = a:byte(i) == b:byte(j) and 0 or 1
+            local d = math.min(rows[i - 1][j] + 1, rows[i][j - 1] + 1, rows[i - 1][j - 1] + cost)
+            if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
+               d = math.min(d, rows[i - 2][j - 2] + 1)
+            end
+            rows[i][j] = d
+         end
       end
    end
-   return row[#b]
+   return rows[#a][#b]
 end
 
 --- "a side has no member 'nmae': did you mean 'name'?". what is the object in words, names a

@@ -21,14 +21,16 @@ local resolve = live.resolve
 --- What was declared: name -> fields.
 M.declared = {}
 
-local function unknown(name, key, fields)
+-- Raises the error for a field that a header of this name does not have.
+local function unknown(name, key)
    for other, theirs in pairs(M.declared) do
       if theirs[key] and name == "ip" and other:find "^ip" then
          fault(("ip has no member '%s': it is %s's"):format(key, other))
       end
    end
-   fault(suggest(name, key, fields))
+   fault(suggest(name, key, M.declared[name]))
 end
+M.unknown = unknown
 
 local function absent(name)
    fault(("%s: the packet no longer has this header"):format(name))
@@ -60,7 +62,7 @@ function M.declare(name, headers, base, fields, extra)
 
    function meta.__index(self, key)
       local get = getters[key]
-      if not get then unknown(name, key, fields) end
+      if not get then unknown(name, key) end
       local p = resolve(self)
       if band(p.headers, headers) == 0 then absent(name) end
       return get(p, p.data + base(p), self)
@@ -68,7 +70,7 @@ function M.declare(name, headers, base, fields, extra)
 
    function meta.__newindex(self, key, value)
       local field = fields[key]
-      if not field then unknown(name, key, fields) end
+      if not field then unknown(name, key) end
       local p = resolve(self)
       if band(p.headers, headers) == 0 then absent(name) end
       local set = field.set
