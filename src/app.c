@@ -8,7 +8,6 @@
 #include "log.h"
 #include "pipeline.h"
 #include "script.h"
-#include "stats.h"
 
 struct tf_app {
 	uv_loop_t *loop;
@@ -32,28 +31,13 @@ struct tf_app {
 
 static const char *const side_names[] = { "left", "right" };
 
-static double clock_now(void)
-{
-	return (double) uv_hrtime() / 1e9;
-}
-
-static void print_table(struct tf_app *app)
-{
-	const struct tf_stats *stats = tf_pipeline_stats(app->pipeline);
-	char text[4096];
-	size_t length = tf_stats_table(stats, side_names[TF_LEFT], side_names[TF_RIGHT],
-				       clock_now() - stats->started, text, sizeof(text));
-
-	tf_log_write(text, length);
-}
-
 static void on_signal(uv_signal_t *handle, int number)
 {
 	struct tf_app *app = handle->data;
 
 #ifdef SIGUSR1
 	if (number == SIGUSR1) {
-		print_table(app);
+		tf_pipeline_print(app->pipeline);
 		return;
 	}
 #endif
@@ -63,7 +47,9 @@ static void on_signal(uv_signal_t *handle, int number)
 
 static void on_stats_timer(uv_timer_t *timer)
 {
-	print_table(timer->data);
+	struct tf_app *app = timer->data;
+
+	tf_pipeline_print(app->pipeline);
 }
 
 static void on_alarm(void *arg)
@@ -283,7 +269,7 @@ void tf_app_destroy(struct tf_app *app)
 			tf_script_stop(app->script);
 			tf_pipeline_tick(app->pipeline); /* what on_stop sent */
 			if (!app->options->quiet)
-				print_table(app);
+				tf_pipeline_print(app->pipeline);
 		}
 		tf_pipeline_stop(app->pipeline);
 	}

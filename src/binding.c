@@ -34,6 +34,7 @@ static void add_time(luaL_Buffer *buffer)
 /* log(...): the arguments as print shows them, on one line with the time; control characters escaped. */
 static int binding_log(lua_State *L)
 {
+	const struct tf_listener *listener = &script_of(L)->listener;
 	int count = lua_gettop(L);
 	luaL_Buffer buffer;
 	size_t length;
@@ -48,7 +49,8 @@ static int binding_log(lua_State *L)
 		lua_replace(L, i);
 	}
 	luaL_buffinit(L, &buffer);
-	add_time(&buffer);
+	if (listener->log == NULL)
+		add_time(&buffer);
 	for (int i = 1; i <= count; i++) {
 		const char *text = lua_tolstring(L, i, &length);
 
@@ -66,12 +68,16 @@ static int binding_log(lua_State *L)
 			luaL_addstring(&buffer, escaped);
 		}
 	}
-	luaL_addchar(&buffer, '\n');
+	if (listener->log == NULL)
+		luaL_addchar(&buffer, '\n');
 	luaL_pushresult(&buffer);
 	{
 		const char *line = lua_tolstring(L, -1, &length);
 
-		tf_log_write(line, length);
+		if (listener->log == NULL)
+			tf_log_write(line, length);
+		else
+			listener->log(listener->arg, line, length);
 	}
 	return 0;
 }
@@ -117,6 +123,18 @@ static const luaL_Reg functions[] = {
 	{ NULL, NULL },
 };
 
+/* --seed, or one that nobody knows. */
+static uint64_t seed_of(const struct tf_options *options)
+{
+	uint64_t seed = 0;
+
+	if (options->seeded)
+		return options->seed;
+	if (uv_random(NULL, NULL, &seed, sizeof(seed), 0, NULL) != 0)
+		seed = uv_hrtime();
+	return seed >> 16;
+}
+
 /* [-0, +1]: the table `host`. */
 static void push_host(lua_State *L, struct tf_script *script)
 {
@@ -126,6 +144,8 @@ static void push_host(lua_State *L, struct tf_script *script)
 		lua_pushcclosure(L, reg->func, 1);
 		lua_setfield(L, -2, reg->name);
 	}
+	lua_pushnumber(L, (lua_Number) seed_of(script->options));
+	lua_setfield(L, -2, "seed");
 	lua_newtable(L);
 	for (size_t i = 0; i < script->options->setting_count; i++) {
 		const struct tf_setting *setting = &script->options->settings[i];

@@ -186,7 +186,6 @@ _Noreturn void tf_host_exec(const struct tf_beside *beside, int side, int netns,
 	sigprocmask(SIG_SETMASK, &beside->before, NULL);
 	if (!argv)
 		argv = shell && *shell ? interactive : fallback;
-	signal(SIGPIPE, SIG_DFL); /* main ignores it */
 	execvp(argv[0], argv);
 	/* A folder of PATH that may not be searched hides "not found". */
 	missing = errno == ENOENT || !strchr(argv[0], '/');

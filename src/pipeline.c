@@ -1,10 +1,12 @@
 #include "pipeline.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "batch.h"
 #include "context.h"
 #include "hold.h"
+#include "log.h"
 #include "outbox.h"
 #include "parse.h"
 #include "trace.h"
@@ -342,6 +344,27 @@ void tf_pipeline_stop(struct tf_pipeline *pipeline)
 {
 	tf_device_stop(pipeline->config.device[TF_LEFT]);
 	tf_device_stop(pipeline->config.device[TF_RIGHT]);
+}
+
+static void print_line(void *arg, const char *text)
+{
+	char line[160];
+	int length = snprintf(line, sizeof(line), "%s\n", text);
+
+	(void) arg;
+	if (length > 0 && length < (int) sizeof(line))
+		tf_log_write(line, (unsigned long) length);
+}
+
+void tf_pipeline_print(struct tf_pipeline *pipeline)
+{
+	const struct tf_stats *stats = tf_pipeline_stats(pipeline);
+	char text[4096];
+	size_t length = tf_stats_table(stats, "left", "right", (double) uv_hrtime() / 1e9 - stats->started, text,
+				       sizeof(text));
+
+	tf_log_write(text, length);
+	tf_script_counters(pipeline->config.script, print_line, NULL);
 }
 
 const struct tf_stats *tf_pipeline_stats(struct tf_pipeline *pipeline)

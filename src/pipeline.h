@@ -62,6 +62,9 @@ void tf_pipeline_stop(struct tf_pipeline *pipeline);
 /* The counters, with the devices' own asked for anew. */
 const struct tf_stats *tf_pipeline_stats(struct tf_pipeline *pipeline);
 
+/* Prints the table of the counters, and the script's own. */
+void tf_pipeline_print(struct tf_pipeline *pipeline);
+
 void tf_pipeline_destroy(struct tf_pipeline *pipeline);
 
 #endif

@@ -8,7 +8,6 @@
 #include "log.h"
 #include "pipeline.h"
 #include "script.h"
-#include "stats.h"
 
 #define PROGRESS_NS 200000000 /* between two drawings of the bar */
 #define BAR_WIDTH   40
@@ -92,9 +91,6 @@ int tf_command_replay(const struct tf_options *options)
 	struct tf_device *device = NULL;
 	struct tf_pipeline *pipeline = NULL;
 	struct tf_capture *capture = NULL;
-	uint64_t started = uv_hrtime();
-	char table[4096];
-	size_t length;
 	int err, status;
 
 	err = tf_script_create(&script, options, &error);
@@ -142,11 +138,8 @@ int tf_command_replay(const struct tf_options *options)
 	if (tf_pcap_unseen(device) > 0)
 		tf_log(TF_LOG_WARNING, "%llu packets, empty or longer than %d bytes, were passed on without the script",
 		       (unsigned long long) tf_pcap_unseen(device), TF_PACKET_MAX);
-	if (!options->quiet) {
-		length = tf_stats_table(tf_pipeline_stats(pipeline), sides[TF_LEFT].name, sides[TF_RIGHT].name,
-					(double) (uv_hrtime() - started) / 1e9, table, sizeof(table));
-		tf_log_write(table, length);
-	}
+	if (!options->quiet)
+		tf_pipeline_print(pipeline);
 	goto done;
 
 fail:

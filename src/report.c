@@ -99,9 +99,14 @@ void tf_report_rest(struct tf_script *script)
 void tf_report_error(struct tf_script *script, const char *msg, const struct tf_packet *packet, double now)
 {
 	struct tf_report *report = &script->report;
-	char line[512] = "";
+	char line[512] = "", text[sizeof(report->traceback) + 1024];
 
 	report->total++;
+	if (script->listener.error != NULL) {
+		snprintf(text, sizeof(text), "%s%s", msg, report->traceback);
+		script->listener.error(script->listener.arg, text);
+		return;
+	}
 	if (place_known(report, msg)) {
 		report->unshown++;
 		snprintf(report->latest, sizeof(report->latest), "%.*s", (int) strcspn(msg, "\n"), msg);

@@ -172,6 +172,27 @@ void tf_script_list(struct tf_script *script, void (*line)(void *arg, const char
 	lua_settop(L, SLOT_TOP);
 }
 
+void tf_script_counters(struct tf_script *script, void (*line)(void *arg, const char *text), void *arg)
+{
+	lua_State *L = script->L;
+
+	if (call(script, "counters", 0, 1) != 0) {
+		lua_settop(L, SLOT_TOP);
+		return;
+	}
+	for (int i = 1; i <= (int) lua_objlen(L, -1); i++) {
+		char text[128];
+
+		lua_rawgeti(L, SLOT_TOP + 1, i);
+		lua_rawgeti(L, -1, 1);
+		lua_rawgeti(L, -2, 2);
+		snprintf(text, sizeof(text), "counter  %-40s %s", lua_tostring(L, -2), lua_tostring(L, -1));
+		line(arg, text);
+		lua_settop(L, SLOT_TOP + 1);
+	}
+	lua_settop(L, SLOT_TOP);
+}
+
 int tf_script_start(struct tf_script *script, struct tf_error *error)
 {
 	lua_State *L = script->L;
@@ -244,6 +265,11 @@ void tf_script_offline(struct tf_script *script)
 {
 	script->context.offline = 1;
 	script->context.now = 0;
+}
+
+void tf_script_listen(struct tf_script *script, const struct tf_listener *listener)
+{
+	script->listener = *listener;
 }
 
 void tf_script_tick(struct tf_script *script, double now)

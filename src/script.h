@@ -39,11 +39,24 @@ int tf_script_load(struct tf_script *script, const struct tf_side sides[2], uint
 /* One line a registered callback, by tf_log at level INFO or to a stream of the caller's. */
 void tf_script_list(struct tf_script *script, void (*line)(void *arg, const char *text), void *arg);
 
+/* The script's counters (tf.counter), a line each: "counter  name  value". */
+void tf_script_counters(struct tf_script *script, void (*line)(void *arg, const char *text), void *arg);
+
 /* Calls on_start's functions and closes registration. 0, or TF_ESCRIPT as above. */
 int tf_script_start(struct tf_script *script, struct tf_error *error);
 
 /* Before load: the clock starts at 0 and is the packets' own, as tf_context.offline says. */
 void tf_script_offline(struct tf_script *script);
+
+/* Who hears what a script says, instead of a person at standard error. */
+struct tf_listener {
+	void (*log)(void *arg, const char *line, size_t length); /* of tf.log, without time and newline */
+	void (*error)(void *arg, const char *text); /* every callback or timer that threw: message, traceback */
+	void *arg;
+};
+
+/* Before load. The listener is copied. */
+void tf_script_listen(struct tf_script *script, const struct tf_listener *listener);
 
 /*
  * Shows every packet of the batch, which is numbered, timed and parsed, to the callbacks, and leaves

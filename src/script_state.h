@@ -32,6 +32,7 @@ struct tf_script {
 	const struct tf_options *options;
 	uint8_t link; /* TF_LINK_…, from load on */
 	struct tf_report report;
+	struct tf_listener listener; /* all NULL: there is none */
 };
 
 /* Opens the libraries and makes the module table that the library's core.lua gets; binding.c. */

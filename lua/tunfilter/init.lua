@@ -5,6 +5,7 @@ local core = require "tunfilter.core"
 local dispatch = require "tunfilter.dispatch"
 local packet = require "tunfilter.packet"
 local sides = require "tunfilter.sides"
+local state = require "tunfilter.state"
 local suggest = require "tunfilter.suggest"
 local timer = require "tunfilter.timer"
 local verdict = require "tunfilter.verdict"
@@ -24,6 +25,11 @@ local M = {
    every = timer.every,
    args = host.args,
    log = host.log,
+   flow = state.flow,
+   limiter = state.limiter,
+   counter = state.counter,
+   random = state.random,
+   keep = state.keep,
 }
 
 local function callable(x)

@@ -3,6 +3,7 @@ local dispatch = require "tunfilter.dispatch"
 local init = require "tunfilter.init"
 local sandbox = require "tunfilter.sandbox"
 local sides = require "tunfilter.sides"
+local state = require "tunfilter.state"
 local timer = require "tunfilter.timer"
 
 local M = {}
@@ -19,6 +20,15 @@ function M.callbacks()
    for i, entry in ipairs(dispatch.callbacks) do
       list[i] = { entry.name or entry.where, entry.expression, entry.from and tostring(sides[entry.from]),
                   entry.name and entry.where }
+   end
+   return list
+end
+
+--- The counters for the statistics: an array of { name, value as text }.
+function M.counters()
+   local list = {}
+   for i, name in ipairs(state.counters) do
+      list[i] = { name, tostring(state.counters[name]) }
    end
    return list
 end

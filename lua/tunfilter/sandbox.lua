@@ -1,4 +1,6 @@
 --- What a script may do: Lua's safe part, files beside the script, and the tunfilter modules.
+local core = require "tunfilter.core"
+local fault = require "tunfilter.fault"
 local init = require "tunfilter.init"
 
 local M = {}
@@ -8,6 +10,12 @@ local real_require = require
 
 -- Modules of ours that scripts may require; the rest of the library is out of their reach.
 local public = { tunfilter = init.module }
+
+-- It works where scenarios are, and the library loads it only there.
+local function scenarios()
+   if not core.host.test then fault "require: tunfilter.test is for files of scenarios, under `tunfilter test`" end
+   return real_require "tunfilter.test".module
+end
 
 local function copy(from, names)
    local t = {}
@@ -79,6 +87,7 @@ local function make_require(folder, env, fallback)
    return function(name)
       if type(name) ~= "string" then error("require: a name, not a " .. type(name), 2) end
       if public[name] ~= nil then return public[name] end
+      if name == "tunfilter.test" then return scenarios() end
       if loaded[name] ~= nil then return loaded[name] end
       local path
       if name:match "^[%w_-]+$" or name:match "^[%w_-][%w_.-]*[%w_-]$" and not name:find("..", 1, true) then

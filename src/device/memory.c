@@ -8,6 +8,7 @@
 #define MTU_DEFAULT   1500
 
 struct memory_packet {
+	int64_t stamp; /* when it came or went, as tf_packet.stamp */
 	uint32_t len;
 	uint8_t bytes[];
 };
@@ -24,13 +25,15 @@ struct memory {
 	struct memory_queue out;     /* what it wrote */
 	int read_code, write_code;   /* 0, or the fault that calls answer */
 	uint64_t dropped;	     /* did not fit into in */
+	int64_t clock;		     /* stamp of what is put in next */
+	int64_t taken;		     /* stamp of what was taken last */
 	uv_async_t wake;	     /* embedded: open while started or closing */
 	int started, closing, freed; /* freed: close was called before wake had closed */
 	tf_device_ready_cb ready;    /* NULL once it was told of a final error */
 	void *arg;
 };
 
-static int queue_put(struct memory_queue *queue, const void *bytes, uint32_t len)
+static int queue_put(struct memory_queue *queue, const void *bytes, uint32_t len, int64_t stamp)
 {
 	struct memory_packet *packet;
 
@@ -39,14 +42,15 @@ static int queue_put(struct memory_queue *queue, const void *bytes, uint32_t len
 	packet = malloc(sizeof(*packet) + len);
 	if (!packet)
 		return UV_ENOMEM;
+	packet->stamp = stamp;
 	packet->len = len;
 	memcpy(packet->bytes, bytes, len);
 	queue->packets[(queue->first + queue->count++) % queue->size] = packet;
 	return 0;
 }
 
-/* The oldest packet's length, its bytes in out; 0 if there is none. */
-static uint32_t queue_take(struct memory_queue *queue, void *out)
+/* The oldest packet's length, its bytes in out, and its stamp; 0 if there is none. */
+static uint32_t queue_take(struct memory_queue *queue, void *out, int64_t *stamp)
 {
 	struct memory_packet *packet;
 	uint32_t len;
@@ -58,6 +62,7 @@ static uint32_t queue_take(struct memory_queue *queue, void *out)
 	queue->count--;
 	len = packet->len;
 	memcpy(out, packet->bytes, len);
+	*stamp = packet->stamp;
 	free(packet);
 	return len;
 }
@@ -144,12 +149,15 @@ static int memory_read_batch(struct tf_device *device, struct tf_batch *batch)
 {
 	struct memory *memory = (struct memory *)device;
 	int count = 0;
+	int64_t stamp = 0;
 	uint8_t *room;
 
 	if (memory->read_code)
 		return memory->read_code;
 	while (memory->in.count && (room = tf_batch_room(batch))) {
-		tf_batch_commit(batch, queue_take(&memory->in, room));
+		uint32_t len = queue_take(&memory->in, room, &stamp);
+
+		tf_batch_commit(batch, len)->stamp = stamp;
 		count++;
 	}
 	return count;
@@ -163,7 +171,7 @@ static void write_one(struct memory *memory, const struct tf_packet *packet,
 	if (tf_device_refuses(memory->device.link, packet->data, packet->len))
 		code = UV_EINVAL;
 	else if (!code)
-		code = queue_put(&memory->out, packet->data, packet->len);
+		code = queue_put(&memory->out, packet->data, packet->len, packet->stamp);
 	switch (code) {
 	case 0:
 		written->packets++;
@@ -241,7 +249,7 @@ int tf_memory_inject(struct tf_device *device, const void *bytes, uint32_t len)
 
 	if (len == 0 || len > TF_PACKET_MAX)
 		return UV_EINVAL;
-	code = queue_put(&memory->in, bytes, len);
+	code = queue_put(&memory->in, bytes, len, memory->clock);
 	if (code < 0)
 		memory->dropped++;
 	else
@@ -251,7 +259,19 @@ int tf_memory_inject(struct tf_device *device, const void *bytes, uint32_t len)
 
 uint32_t tf_memory_take(struct tf_device *device, void *bytes)
 {
-	return queue_take(&((struct memory *)device)->out, bytes);
+	struct memory *memory = (struct memory *)device;
+
+	return queue_take(&memory->out, bytes, &memory->taken);
+}
+
+void tf_memory_clock(struct tf_device *device, int64_t stamp)
+{
+	((struct memory *)device)->clock = stamp;
+}
+
+int64_t tf_memory_taken(const struct tf_device *device)
+{
+	return ((const struct memory *)device)->taken;
 }
 
 void tf_memory_fault(struct tf_device *device, int read_code, int write_code)

@@ -1,0 +1,35 @@
+/*
+ * A table of connections: which slot of a script's own belongs to a packet's flow.
+ *
+ * A flow is a pair of addresses, a protocol, and a pair of ports (the identifier for ICMP echo, else
+ * 0), the same for both directions. The number of flows is bounded: the one unused for longest goes
+ * first. Looking up makes no garbage, and the table never moves what is in it at once.
+ */
+#ifndef TF_FLOW_H
+#define TF_FLOW_H
+
+#include "packet.h"
+
+/* cdef: begin */
+struct tf_flows;
+
+enum { TF_FLOW_NONE = 0xffffffff }; /* the packet is of no flow: not IP, or malformed before the addresses */
+
+/*
+ * The slot (0 to max - 1) of the packet's flow at this time (seconds, never going back). *fresh is 1 if
+ * the slot is a new flow's: then what it had is of another. A flow is new after `idle` seconds
+ * without a packet, or 10 (at most idle) after a TCP RST or FINs from both ends, and with a SYN on a
+ * connection that has ended. TF_FLOW_NONE also when there is no memory.
+ */
+TF_EXPORT uint32_t tf_flow_find(struct tf_flows *flows, const struct tf_packet *packet, double now,
+				double idle, uint8_t *fresh);
+
+/* How many flows there are; some of them may be idle for long. */
+TF_EXPORT uint32_t tf_flow_count(const struct tf_flows *flows);
+
+/* A table for at most max (1 to 16,777,216) flows, or NULL without memory. */
+TF_EXPORT struct tf_flows *tf_flow_create(uint32_t max);
+TF_EXPORT void tf_flow_destroy(struct tf_flows *flows);
+/* cdef: end */
+
+#endif
