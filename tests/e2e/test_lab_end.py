@@ -9,16 +9,24 @@ import pytest
 import harness
 import lab_tools
 
-# Says which signals come; ends with status 9 on the first.
+# Says which signals come; ends with status 9 some time after the first, and says how many came.
 CATCHER = """
 import os, signal, sys, time
 def got(number, _):
+    global count
+    count += 1
     sys.stderr.write("got %s\\n" % signal.Signals(number).name)
-    os._exit(9)
+count = 0
 for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
     signal.signal(s, got)
 sys.stderr.write("catching\\n")
-time.sleep(1000)
+while not count:
+    time.sleep(0.05)
+end = time.monotonic() + 0.7
+while time.monotonic() < end:
+    time.sleep(0.05)
+sys.stderr.write("in all %d\\n" % count)
+sys.exit(9)
 """
 HANG = 'local tf = require "tunfilter"\ntf.on_packet(function() while true do end end)\n'
 
@@ -34,7 +42,7 @@ def test_a_signal_to_the_program_reaches_the_command(place, catcher, name):
         lab.wait_for("catching")
         lab.signal(getattr(signal, name))
         assert lab.end() == 9
-        assert "got " + name in lab.stderr
+        assert "got " + name in lab.stderr and "in all 1\n" in lab.stderr
 
 
 def test_a_signal_that_ends_the_command_is_its_status(place):
@@ -138,7 +146,8 @@ def test_ctrl_c_is_the_commands(place, catcher):
         terminal.wait_for("catching")
         terminal.type("\x03")
         assert terminal.end() == 9
-        assert "got SIGINT" in terminal.text and "right got it" not in terminal.text
+        assert "got SIGINT" in terminal.text and "in all 1\n" in terminal.text
+        assert "right got it" not in terminal.text
         assert "seconds" in terminal.text  # the filter ended in order
 
 
