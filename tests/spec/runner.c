@@ -33,7 +33,7 @@ static int live(lua_State *L)
 	memcpy(tf_batch_room(batch), bytes, len);
 	packet = tf_batch_commit(batch, (uint32_t)len);
 	packet->number = ++number;
-	packet->stamp = (int64_t) (luaL_optnumber(L, 4, 0) * 1e9);
+	packet->stamp = (int64_t)(luaL_optnumber(L, 4, 0) * 1e9);
 	tf_parse(packet);
 	context.batch = batch;
 	context.packet = packet;
