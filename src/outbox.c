@@ -7,7 +7,16 @@
 
 struct tf_outbox *tf_outbox_create(void)
 {
-	return calloc(1, sizeof(struct tf_outbox));
+	struct tf_outbox *outbox = calloc(1, sizeof(*outbox));
+
+	if (outbox == NULL)
+		return NULL;
+	outbox->sent = malloc(TF_OUTBOX_PACKETS * sizeof(struct tf_sent));
+	if (outbox->sent == NULL) {
+		free(outbox);
+		return NULL;
+	}
+	return outbox;
 }
 
 void tf_outbox_clear(struct tf_outbox *outbox)
@@ -33,15 +42,6 @@ int tf_outbox_take(struct tf_outbox *outbox, const struct tf_packet *packet, uin
 
 	if (outbox->count >= TF_OUTBOX_PACKETS || outbox->bytes + packet->len > TF_OUTBOX_BYTES)
 		return TF_SEND_FULL;
-	if (outbox->count == outbox->capacity) {
-		uint32_t capacity = outbox->capacity ? outbox->capacity * 2 : 64;
-
-		sent = realloc(outbox->sent, capacity * sizeof(*sent));
-		if (sent == NULL)
-			return TF_SEND_NOMEM;
-		outbox->sent = sent;
-		outbox->capacity = capacity;
-	}
 	sent = &outbox->sent[outbox->count++];
 	sent->packet = *packet;
 	sent->before = before;

@@ -20,9 +20,8 @@ struct tf_sent {
 };
 
 struct tf_outbox {
-	struct tf_sent *sent; /* count of them */
+	struct tf_sent *sent; /* count of them, room for TF_OUTBOX_PACKETS: they stay where they are */
 	uint32_t count;
-	uint32_t capacity;
 	size_t bytes; /* in them */
 };
 

@@ -140,24 +140,6 @@ static void set_stamp(const struct tf_pipeline *pipeline, struct tf_packet *pack
 	packet->stamp = pipeline->epoch + (int64_t) (packet->clock * 1e9 + 0.5);
 }
 
-/* Puts what the script has sent before packet i of the batch, from *next on, where it goes. */
-static void sends_before(struct tf_pipeline *pipeline, uint32_t i, uint32_t *next)
-{
-	struct tf_outbox *outbox = tf_script_outbox(pipeline->config.script);
-
-	for (; *next < outbox->count && outbox->sent[*next].before <= i; ++*next) {
-		struct tf_sent *entry = &outbox->sent[*next];
-
-		add(&pipeline->stats.direction[!entry->side].sent, &entry->packet);
-		set_stamp(pipeline, &entry->packet);
-		if (pipeline->trace)
-			tf_trace_sent(pipeline->trace, &entry->packet, entry->side);
-		if (pipeline->config.capture)
-			tf_capture_out(pipeline->config.capture, &entry->packet, entry->side);
-		to_side(pipeline, entry->side, &entry->packet);
-	}
-}
-
 /* Puts the held packets that are due at this time where they go. */
 static void releases_at(struct tf_pipeline *pipeline, double now)
 {
@@ -179,6 +161,28 @@ static void releases_at(struct tf_pipeline *pipeline, double now)
 }
 
 /*
+ * Puts what the script has sent before packet i of the batch, from *next on, where it goes; offline a
+ * timer may have done so before held packets were due.
+ */
+static void sends_before(struct tf_pipeline *pipeline, uint32_t i, uint32_t *next)
+{
+	struct tf_outbox *outbox = tf_script_outbox(pipeline->config.script);
+
+	for (; *next < outbox->count && outbox->sent[*next].before <= i; ++*next) {
+		struct tf_sent *entry = &outbox->sent[*next];
+
+		releases_at(pipeline, entry->packet.clock);
+		add(&pipeline->stats.direction[!entry->side].sent, &entry->packet);
+		set_stamp(pipeline, &entry->packet);
+		if (pipeline->trace)
+			tf_trace_sent(pipeline->trace, &entry->packet, entry->side);
+		if (pipeline->config.capture)
+			tf_capture_out(pipeline->config.capture, &entry->packet, entry->side);
+		to_side(pipeline, entry->side, &entry->packet);
+	}
+}
+
+/*
  * Writes the batch's packets (NULL: none), what the script sent and what is no longer held, each
  * at its place in the order.
  */
@@ -189,8 +193,8 @@ static void deliver(struct tf_pipeline *pipeline, struct tf_batch *batch, double
 	for (uint32_t i = 0; batch != NULL && i < batch->count; i++) {
 		struct tf_packet *packet = &batch->packets[i];
 
-		releases_at(pipeline, packet->clock);
 		sends_before(pipeline, i, &next);
+		releases_at(pipeline, packet->clock);
 		if (pipeline->trace)
 			tf_trace_after(pipeline->trace, i, packet, pipeline->config.script);
 		if (pipeline->config.capture)
@@ -198,8 +202,8 @@ static void deliver(struct tf_pipeline *pipeline, struct tf_batch *batch, double
 					 tf_script_callback(pipeline->config.script, packet->callback));
 		judge(pipeline, packet);
 	}
-	releases_at(pipeline, now);
 	sends_before(pipeline, UINT32_MAX, &next);
+	releases_at(pipeline, now);
 	write_side(pipeline, TF_LEFT);
 	write_side(pipeline, TF_RIGHT);
 	tf_outbox_clear(tf_script_outbox(pipeline->config.script));
