@@ -132,19 +132,44 @@ static int same_namespace(int fd, const char *ours)
 	       a.st_ino == b.st_ino;
 }
 
+/* The one number that a map in /proc has, as seen inside. */
+static int mapped(int pid, const char *map, unsigned int *number)
+{
+	char path[64];
+	FILE *file;
+	int found;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, map);
+	file = fopen(path, "re");
+	found = file && fscanf(file, "%u", number) == 1;
+	if (file)
+		fclose(file);
+	return found ? 0 : -EINVAL;
+}
+
+/* Root of the machine is nobody in a user's lab, unless it becomes that user. */
+static int join_user(int fd, int lab)
+{
+	unsigned int uid, gid;
+
+	if (mapped(lab, "uid_map", &uid) < 0 || mapped(lab, "gid_map", &gid) < 0)
+		return -EINVAL;
+	if (setns(fd, CLONE_NEWUSER) < 0)
+		return -errno;
+	if ((getegid() != gid && setresgid(gid, gid, gid) < 0) ||
+	    (geteuid() != uid && setresuid(uid, uid, uid) < 0))
+		return -errno;
+	return 0;
+}
+
 /* The host's own network namespace is joined by tf_host_exec. */
-static int join_lab(const int fds[NAMESPACES], struct tf_error *error)
+static int join_lab(const int fds[NAMESPACES], int lab, struct tf_error *error)
 {
 	char *folder = getcwd(NULL, 0);
 	int err = 0;
 
-	if (!same_namespace(fds[USER], "/proc/self/ns/user")) {
-		if (setns(fds[USER], CLONE_NEWUSER) < 0)
-			err = -errno;
-		/* Root of the machine is nobody in a user's lab, unless it becomes its root. */
-		else if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
-			err = -errno;
-	}
+	if (!same_namespace(fds[USER], "/proc/self/ns/user"))
+		err = join_user(fds[USER], lab);
 	if (err == 0 && (setns(fds[PID], CLONE_NEWPID) < 0 || setns(fds[MOUNT], CLONE_NEWNS) < 0))
 		err = -errno;
 	/* Joining a mount namespace puts us at its root. */
@@ -165,7 +190,7 @@ int tf_command_enter(const struct tf_options *options)
 	pid_t child;
 
 	lab = find_lab(fds, options, &error);
-	if (lab < 0 || join_lab(fds, &error) < 0) {
+	if (lab < 0 || join_lab(fds, lab, &error) < 0) {
 		tf_log(TF_LOG_ERROR, "%s", error.text);
 		return TF_EXIT_SYSTEM;
 	}

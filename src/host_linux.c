@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -17,14 +18,36 @@
 
 const char *const tf_host_names[2] = {"left", "right"};
 
+static int get_capabilities(struct __user_cap_data_struct caps[2])
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+
+	return (int)syscall(SYS_capget, &header, caps);
+}
+
 static int has_capabilities(uint32_t needed)
+{
+	struct __user_cap_data_struct caps[2];
+
+	return get_capabilities(caps) == 0 && (caps[0].effective & needed) == needed;
+}
+
+/*
+ * What the user namespace gives is kept over exec without being root in it. Root would be worse:
+ * tcpdump and many servers then try to become somebody else, which a namespace of one user forbids.
+ */
+static void keep_capabilities(void)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct caps[2];
 
-	if (syscall(SYS_capget, &header, caps) < 0)
-		return 0;
-	return (caps[0].effective & needed) == needed;
+	if (get_capabilities(caps) < 0)
+		return;
+	caps[0].inheritable = caps[0].permitted;
+	caps[1].inheritable = caps[1].permitted;
+	syscall(SYS_capset, &header, caps);
+	for (unsigned long cap = 0; cap <= CAP_LAST_CAP; cap++)
+		prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
 }
 
 int tf_host_has_rights(void)
@@ -59,11 +82,11 @@ int tf_host_map_user(uid_t uid, gid_t gid)
 	rc = write_file("/proc/self/setgroups", "deny");
 	if (rc < 0 && rc != -ENOENT)
 		return rc;
-	snprintf(line, sizeof(line), "0 %u 1\n", (unsigned int)uid);
+	snprintf(line, sizeof(line), "%u %u 1\n", (unsigned int)uid, (unsigned int)uid);
 	rc = write_file("/proc/self/uid_map", line);
 	if (rc < 0)
 		return rc;
-	snprintf(line, sizeof(line), "0 %u 1\n", (unsigned int)gid);
+	snprintf(line, sizeof(line), "%u %u 1\n", (unsigned int)gid, (unsigned int)gid);
 	return write_file("/proc/self/gid_map", line);
 }
 
@@ -168,6 +191,8 @@ _Noreturn void tf_host_exec(const struct tf_beside *beside, int side, int netns,
 		tf_log(TF_LOG_ERROR, "cannot become host %s: %s", name, strerror(errno));
 		_exit(TF_EXIT_SYSTEM);
 	}
+	if (geteuid() != 0)
+		keep_capabilities();
 	signal(SIGPIPE, SIG_DFL);
 	if (!argv && beside->terminal >= 0 && isatty(STDIN_FILENO)) {
 		/*

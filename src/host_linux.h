@@ -1,5 +1,5 @@
 /*
- * What `lab` and `enter` share: being root in a user namespace, standing beside a command (its
+ * What `lab` and `enter` share: rights in a user namespace, standing beside a command (its
  * signals, its terminal, its status), and running a command on one of a lab's two hosts.
  */
 #ifndef TF_HOST_LINUX_H
@@ -25,7 +25,7 @@ int tf_host_has_rights(void);
 /* Whether it may make and set up devices where it is: CAP_NET_ADMIN. */
 int tf_host_may_configure(void);
 
-/* Makes the user (as numbered outside) root in the user namespace just entered. 0 or -errno. */
+/* The user is the same user in the user namespace just made, and nobody else is. 0 or -errno. */
 int tf_host_map_user(uid_t uid, gid_t gid);
 
 /* A process that stands beside a command and is to be as good as not there. */

@@ -9,6 +9,7 @@ import time
 
 import harness
 
+USER = harness.NOBODY if os.geteuid() == 0 else str(os.getuid())  # who runs the program
 STARTED = "the left command runs"
 
 

@@ -30,7 +30,7 @@ def test_a_host(place, lab, side, address):
                    "ip -o -4 address show dev tun0; ping -c1 -W5 %s" % other)
     assert result.returncode == 0, result.stdout + result.stderr
     name, user, namespace, addresses = result.stdout.split("\n")[:4]
-    assert (name, user, namespace) == (side, "0", lab_tools.pid_namespace(lab.lab))
+    assert (name, user, namespace) == (side, lab_tools.USER, lab_tools.pid_namespace(lab.lab))
     assert " %s/24 " % address in addresses
     assert " 0% packet loss" in result.stdout
 
@@ -124,9 +124,9 @@ def test_no_such_lab(place):
 
 
 @needs_root
-def test_root_enters_a_users_lab_as_its_root(place, lab):
+def test_root_enters_a_users_lab_as_that_user(place, lab):
     result = enter(place, lab, "right", "sh", "-c", "id -u; hostname; exit 4", user=False)
-    assert (result.returncode, result.stdout) == (4, "0\nright\n"), result.stderr
+    assert (result.returncode, result.stdout) == (4, "%s\nright\n" % lab_tools.USER), result.stderr
 
 
 @needs_root

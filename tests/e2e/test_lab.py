@@ -56,6 +56,21 @@ def test_a_host(place, side, number):
             assert re.search(r"^%s\s" % re.escape(address), names, re.M), names
 
 
+def test_the_user_is_the_same_and_has_rights(place):
+    result = lab(place, "--", "sh", "-c", "id -u; ip link set tun0 mtu 1400; ip link show tun0; "
+                 "tcpdump -nli tun0 -c1 icmp & sleep 1; ping -c1 right; wait")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split("\n")[0] == lab_tools.USER
+    assert "mtu 1400" in result.stdout
+    assert "IP 10.77.0.1 > 10.77.0.2: ICMP echo request" in result.stdout, result.stderr
+
+
+def test_ipv4_is_taken_first(place):
+    if not os.path.exists("/etc/gai.conf"):
+        pytest.skip("no /etc/gai.conf")
+    assert "PING right (10.77.0.2)" in lab(place, "--", "ping", "-c1", "right").stdout
+
+
 @pytest.mark.parametrize("family", ["-4", "-6"])
 def test_hosts_reach_each_other_by_name(place, family):
     result = lab(place, "--", "ping", family, "-c1", "-W5", "right")
@@ -65,7 +80,7 @@ def test_hosts_reach_each_other_by_name(place, family):
 
 def test_packets_pass_the_script(place):
     rules = 'local tf = require "tunfilter"\ntf.on_packet("icmp", function() return tf.drop end)\n'
-    result = lab(place, "--", "ping", "-c1", "-W1", "right", rules=rules)
+    result = lab(place, "--", "ping", "-4", "-c1", "-W1", "right", rules=rules)
     assert result.returncode == 1, result.stdout + result.stderr
     assert " 100% packet loss" in result.stdout
 

@@ -204,6 +204,29 @@ def test_a_shell_has_job_control(place, shell):
         assert terminal.end() == 0
 
 
+def test_ctrl_z_stops_the_command_and_gives_the_callers_shell_the_terminal(place):
+    script = place.script(harness.PASS)
+    with lab_tools.Terminal(place, "bash", "--norc", "-i") as terminal:
+        terminal.wait_for(r"[$#>] $")
+        terminal.type("PS1='prompt> '\n")
+        terminal.wait_for("^prompt> $")
+        terminal.type("%s lab -q %s -- sh -c 'echo up; exec sed -u s/^/back:/'\n" % (place.program, script))
+        terminal.wait_for("up$")
+        terminal.type("\x1a")
+        terminal.wait_for("Stopped")
+        terminal.wait_for("prompt> $")
+        terminal.type("fg\n")
+        terminal.wait_for("tunfilter lab")
+        terminal.type("x\n")
+        terminal.wait_for("back:x")
+        terminal.type("\x03")
+        terminal.wait_for("prompt> $")
+        terminal.type("echo status $?\n")
+        terminal.wait_for("^status 130$")
+        terminal.type("exit\n")
+        assert terminal.end() == 0
+
+
 def test_the_terminal_is_the_callers_after_a_kill(place):
     script = place.script(harness.PASS)
     with lab_tools.Terminal(place, "sh", "-c", '"$@"; echo "status $?"; stty -a; read line; echo "read $line"',
