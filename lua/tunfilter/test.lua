@@ -18,7 +18,7 @@ local M = {}
 
 local scenarios = {} -- in order: { title, line, place, fn, and the options }
 
-local now -- the scenario that runs: see begin()
+local now -- of the scenario that runs: what came out and what was said so far; see try()
 
 -- Where ------------------------------------------------------------------------------------------
 
@@ -77,8 +77,12 @@ local function waiting(index)
    return entry and ("; what came out of %s next, %s"):format(tostring(sides[index]), shown(entry)) or ""
 end
 
-local function side_of(name, side)
+local function must_run(name)
    if not now then fault(("t.%s: only while a scenario runs"):format(name)) end
+end
+
+local function side_of(name, side)
+   must_run(name)
    local index = sides.index(side)
    if not index then
       fault(("t.%s: the side is tf.left or tf.right, not %s"):format(name,
@@ -170,16 +174,11 @@ end
 
 --- Nothing (more) came out of a side, or of both.
 function M.expect_nothing(side)
-   local first, last = 0, 1
-   if side ~= nil then
-      first = side_of("expect_nothing", side)
-      last = first
-   elseif not now then
-      side_of "expect_nothing"
-   end
-   for i = first, last do
+   must_run "expect_nothing"
+   local only = side ~= nil and side_of("expect_nothing", side)
+   for i = 0, 1 do
       local entry = now.out[i][1]
-      if entry then
+      if entry and (not only or only == i) then
          fail("expected nothing from %s, and this came out %s\n%s", tostring(sides[i]), shown(entry),
             difference.dump(entry.bytes))
       end
@@ -188,24 +187,23 @@ end
 
 --- The next packet that came out of a side, or nil.
 function M.take(side)
-   local entry = table.remove(now and now.out[side_of("take", side)] or side_of("take", side), 1)
+   local index = side_of("take", side)
+   local entry = table.remove(now.out[index], 1)
    return entry and to_packet(entry)
 end
 
 --- What comes out of a side (or of both) and is not expected is no failure in this scenario.
 function M.ignore(side)
-   if side ~= nil or not now then
-      now.ignored[side_of("ignore", side)] = true
-   else
-      now.ignored = { [0] = true, true }
-   end
+   must_run "ignore"
+   local only = side ~= nil and side_of("ignore", side)
+   for i = 0, 1 do now.ignored[i] = now.ignored[i] or not only or only == i end
 end
 
 local longest = 1e6
 
 --- Lets so many seconds pass.
 function M.advance(seconds)
-   if not now then fault "t.advance: only while a scenario runs" end
+   must_run "advance"
    if type(seconds) ~= "number" or not (seconds >= 0 and seconds <= longest) then
       fault(("t.advance: a number of seconds from 0 to %d, not %s"):format(longest, tostring(seconds)))
    end
@@ -215,7 +213,7 @@ end
 
 --- The script ends: its tf.on_stop functions run.
 function M.stop()
-   if not now then fault "t.stop: only while a scenario runs" end
+   must_run "stop"
    now.stopped = true
    host.stop()
    gather()
@@ -223,7 +221,7 @@ end
 
 --- A callback or timer of the script has failed, with this text in its message. Returns the message.
 function M.expect_error(text)
-   if not now then fault "t.expect_error: only while a scenario runs" end
+   must_run "expect_error"
    text = check.text(text == nil and "" or text, "t.expect_error")
    local message = table.remove(now.errors, 1)
    if not message then fail("no callback failed; expected an error with %q", text) end
@@ -233,7 +231,7 @@ end
 
 --- The script has logged a line with this text, behind the line that was expected last. Returns the line.
 function M.expect_log(text)
-   if not now then fault "t.expect_log: only while a scenario runs" end
+   must_run "expect_log"
    check.text(text, "t.expect_log")
    while now.logged < #now.log do
       now.logged = now.logged + 1

@@ -107,7 +107,12 @@ def traffic():
 
 
 @pytest.mark.parametrize("text", lua_examples())
-def test_lua(lab, traffic, text):
+def test_lua(lab, place, traffic, text):
+    if 'require "tunfilter.test"' in text:  # scenarios; the pages' are about scripts/drop-icmp.lua
+        rules = place.script((harness.ROOT / "scripts/drop-icmp.lua").read_text())
+        done = harness.run(place, "test", rules, place.script(text))
+        assert done.returncode == 0, done.stdout + done.stderr
+        return
     if 'require "tunfilter"' not in text:
         text = 'local tf = require "tunfilter"\n' + text
     with lab(text) as running:

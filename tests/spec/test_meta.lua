@@ -61,6 +61,12 @@ test("everything in the module has a stub", function()
    compare("tunfilter", real)
 end)
 
+test("what a scenario can call has a stub", function()
+   local real = {}
+   for name in pairs(require("tunfilter.test").members) do real[name] = "function" end
+   compare("tunfilter.Test", real)
+end)
+
 test("values, sides and timers are what their stubs say", function()
    local function works(class_name, value)
       for name, kind in pairs(documented(classes[class_name])) do
