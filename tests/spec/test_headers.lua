@@ -158,9 +158,12 @@ test("TCP options replaced by a table, or another packet's, are what scapy reads
          equal(pkt.payload, "some text of odd len.")
 
          local other = show(to.bytes):copy()
-         pkt = show(from.bytes)
-         pkt.tcp.options = other.tcp.options
-         packets[#packets + 1], expected[#expected + 1] = pkt:bytes(), to.options
+         for _, owned in ipairs { false, true } do
+            pkt = show(from.bytes)
+            if owned then pkt = pkt:copy() end
+            pkt.tcp.options = other.tcp.options
+            packets[#packets + 1], expected[#expected + 1] = pkt:bytes(), to.options
+         end
       end
    end
    for i, row in ipairs(scapy_reads(packets)) do
