@@ -250,8 +250,13 @@ static int edit(struct tf_packet *packet, const struct write *write)
 		tf_parse(packet);
 	if (ip4_change)
 		adjust(packet->data + ip4, ip4_change, 0);
-	if (change)
+	if (change) {
 		adjust(packet->data + field, change, is_udp(packet));
+		/* Equation 3 gives 0 for a segment of zeros, where it has to be 0xffff. */
+		if (packet->headers & TF_HAS_ICMP && !tf_get16(packet->data + field) &&
+		    tf_checksum_transport(packet) == 0xffff)
+			refresh_transport(packet);
+	}
 	return 0;
 }
 

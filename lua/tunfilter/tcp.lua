@@ -26,6 +26,6 @@ return (view.declare("tcp", core.C.TF_HAS_TCP, function(p) return p.transport en
    urgent = { get = function(_, d) return d[18] * 256 + d[19] end, at = 18, width = 2, max = 65535 },
    options = {
       get = function(_, _, self) return options.make(self) end,
-      set = function(p, _, value, _, self) options.assign(p, value, self) end,
+      set = function(_, _, value, _, self) options.assign(value, self) end,
    },
 }))

@@ -141,8 +141,8 @@ local is
 M.make, is = view.declare("tcp.options", C.TF_HAS_TCP, function(p) return p.transport end, fields,
    { __tostring = to_text })
 
---- Replaces all options by those of x: a table by name, or another packet's options.
-function M.assign(p, x)
+--- Replaces all options of a TCP view's packet by those of x: a table by name, or another packet's options.
+function M.assign(x, tcp)
    if is(x) then
       local other = live.resolve(x)
       if not has_tcp(other) then fault "tcp.options: that packet no longer has this header" end
@@ -156,7 +156,7 @@ function M.assign(p, x)
    else
       check.wrong("tcp.options", "a table by name", x)
    end
-   write(p, 0)
+   write(live.resolve(tcp), 0) -- the last look-up, as live.grow wants
 end
 
 return M
