@@ -145,7 +145,7 @@ def test_which_lab(place):
     enter() { "$program" enter right -- hostname; echo "status $?"; }
     lab() {
         "$program" lab "$script" -- sleep 1000 2>log$1 &
-        while ! grep -q 'lab [0-9]*:' log$1; do sleep 0.05; done
+        while ! grep -qs 'lab [0-9]*:' log$1; do sleep 0.05; done
         sed -n 's/.*lab \([0-9]*\):.*/pid \1/p' log$1
     }
     enter; lab 1; enter; lab 2; enter

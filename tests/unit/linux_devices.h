@@ -77,7 +77,7 @@ static inline int enter_namespaces(void **state)
 			   !write_file("/proc/self/uid_map", "0 %d 1", uid) ||
 			   !write_file("/proc/self/gid_map", "0 %d 1", gid)))
 		snprintf(skip_reason, sizeof(skip_reason), "can't map users: %s", strerror(errno));
-	else if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+	else if (mount(NULL, "/", "none", MS_REC | MS_PRIVATE, NULL) < 0)
 		snprintf(skip_reason, sizeof(skip_reason), "no mounts of our own: %s",
 			 strerror(errno));
 	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);

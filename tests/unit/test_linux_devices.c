@@ -226,7 +226,7 @@ static int make_node(const char *folder, mode_t mode)
 	snprintf(path, sizeof(path), "%s/tun", folder);
 	return unshare(CLONE_NEWNS) == 0 && mount("none", folder, "tmpfs", 0, NULL) == 0 &&
 	       mknod(path, S_IFCHR, makedev(10, 200)) == 0 && chmod(path, mode) == 0 &&
-	       mount(path, "/dev/net/tun", NULL, MS_BIND, NULL) == 0;
+	       mount(path, "/dev/net/tun", "none", MS_BIND, NULL) == 0;
 }
 
 /* What an ordinary user meets; the exit status of a child says where it went wrong. */
