@@ -305,7 +305,8 @@ def test_only_scenario_files_have_the_module(place):
 
 # What a title may hold: marks of TAP and XML, control characters, bytes that are no UTF-8.
 TITLES = ["plain", "a # SKIP b", "# TODO", "back\\slash # x", "<a> & \"b\" 'c' ]]>", "x\ny", "\x01\x1b[31m", "\xff\xc3(\xa0",
-          "\xed\xa0\x80", "caf\xc3\xa9", "not ok 1 - x", "1..5"]
+          "\xed\xa0\x80", "caf\xc3\xa9", "not ok 1 - x", "1..5",
+          "\xef\xbf\xbe", "\xf0\x80\x80\x80"]
 
 
 def test_titles(run, place):
