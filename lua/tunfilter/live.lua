@@ -1,7 +1,10 @@
 --- From what a script holds to the packet.
 ---
 --- A live packet's handles and views are cdata that hold its number and nothing else: the number of
---- the packet that a callback sees now leads to it, and all others are gone. A copy's are userdata
+--- the packet that a callback sees now leads to it, and all others are gone. They are references to a
+--- struct without members whose address is the number; nothing lies there and nothing can be read
+--- through them. The JIT keeps such a value in a register even across calls to C, where it would
+--- have to allocate a struct that holds the number (24 bytes and 20 ns a packet). A copy's are userdata
 --- (tcp.flags is not, for the sake of ==), whose environment, out of scripts' reach, is the copy's store. So
 --- nothing that a script keeps leads to memory that is not there.
 local core = require "tunfilter.core"
@@ -40,18 +43,33 @@ local function find(key)
    return store
 end
 
+local cast, address_type, void_type = ffi.cast, ffi.typeof "intptr_t", ffi.typeof "void *"
+
+--- Declares a type of handles, by its struct's name. Gives the ctype, and the function that makes the
+--- handle of a number.
+function M.declare(name, meta)
+   ffi.cdef(name .. " { uint8_t : 8; };")
+   local ctype = ffi.metatype(name, meta)
+   local origin = cast(ffi.typeof("$ *", ctype), 0)
+   return ctype, function(number) return origin[number] end
+end
+
+local function number_of(handle)
+   return tonumber(cast(address_type, cast(void_type, handle)))
+end
+
 --- The struct tf_packet * of a handle or view; an error if it is gone. Good until the next edit
 --- or the next look-up.
 function M.resolve(handle)
    if type(handle) ~= "cdata" then return find(handle).packet end
-   local number = handle.number
+   local number = number_of(handle)
    if number == context.number then return context.packet end
    return find(number).packet
 end
 
 --- The number of the packet of a handle or view.
 function M.number(handle)
-   if type(handle) == "cdata" then return handle.number end
+   if type(handle) == "cdata" then return number_of(handle) end
    return find(handle).number
 end
 

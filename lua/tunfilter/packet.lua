@@ -20,7 +20,6 @@ local ffi, C = core.ffi, core.C
 local band, bor = bit.band, bit.bor
 local resolve, put = live.resolve, view.put
 
-ffi.cdef "struct tf_handle { const double number; };"
 local handle_type, copy_prototype, is_copy -- set below
 
 local no_side = 255 -- tf_packet.from of a packet that was read from neither
@@ -257,15 +256,13 @@ local meta = {
       return ffi.string(text, C.tf_packet_describe(resolve(self), text, text_size))
    end,
    __eq = function(a, b)
-      return ffi.istype(handle_type, a) and ffi.istype(handle_type, b) and a.number == b.number
+      return ffi.istype(handle_type, a) and ffi.istype(handle_type, b) and live.number(a) == live.number(b)
    end,
 }
 
-handle_type = ffi.metatype("struct tf_handle", meta)
+-- M.handle makes the handle of a packet's number; what a callback gets.
+handle_type, M.handle = live.declare("struct tf_handle", meta)
 copy_prototype, is_copy = live.kind(meta)
-
---- The handle for a packet's number; what a callback gets.
-M.handle = handle_type
 
 --- Whether x is a packet.
 function M.is(x)

@@ -36,7 +36,7 @@ local function transport(p)
    return p.transport
 end
 
-local is, flags_type
+local is, make_flags
 
 local function byte_at(flags)
    local p = live.resolve(flags)
@@ -98,7 +98,7 @@ local function shown(x)
 end
 
 local _
-_, is, flags_type = view.declare("tcp.flags", core.C.TF_HAS_TCP, transport, fields, {
+_, is, make_flags = view.declare("tcp.flags", core.C.TF_HAS_TCP, transport, fields, {
    __eq = function(a, b)
       local left, right = value(a), value(b)
       return left ~= nil and left == right
@@ -109,7 +109,7 @@ _, is, flags_type = view.declare("tcp.flags", core.C.TF_HAS_TCP, transport, fiel
 
 --- The flags of a TCP view. cdata for copies too: only cdata can be equal to a string.
 function M.make(tcp)
-   return flags_type(live.number(tcp))
+   return make_flags(live.number(tcp))
 end
 
 --- Sets all eight from x, a string or flags.

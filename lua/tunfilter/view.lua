@@ -46,11 +46,9 @@ M.put = put
 
 --- Declares a view type. headers: the TF_HAS_ bits of which one must be there; base(p): the
 --- header's offset; extra: more metamethods. Returns a function that makes a view of a handle or
---- another view, one that tells whether something is such a view, and the type of live packets' views.
+--- another view, one that tells whether something is such a view, and one that makes it of a number.
 function M.declare(name, headers, base, fields, extra)
    M.declared[name] = fields
-   local type_name = "struct tf_view_" .. name:gsub("%.", "_")
-   ffi.cdef(type_name .. " { const double number; };")
 
    local getters = {}
    for key, field in pairs(fields) do
@@ -84,22 +82,22 @@ function M.declare(name, headers, base, fields, extra)
       end
    end
 
-   local view_type
+   local view_type, make
    meta.__eq = meta.__eq or function(a, b)
-      return ffi.istype(view_type, a) and ffi.istype(view_type, b) and a.number == b.number
+      return ffi.istype(view_type, a) and ffi.istype(view_type, b) and live.number(a) == live.number(b)
    end
    meta.__tostring = meta.__tostring or function(self)
       return ("%s of packet %d"):format(name, live.number(self))
    end
-   view_type = ffi.metatype(type_name, meta)
+   view_type, make = live.declare("struct tf_view_" .. name:gsub("%.", "_"), meta)
    local prototype, is_kind = live.kind(meta)
 
    return function(handle)
-      if type(handle) == "cdata" then return view_type(handle.number) end
+      if type(handle) == "cdata" then return make(live.number(handle)) end
       return live.part(handle, name, prototype)
    end, function(x)
       return ffi.istype(view_type, x) or is_kind(x)
-   end, view_type
+   end, make
 end
 
 return M
