@@ -29,6 +29,13 @@ enum { TF_SEND_OK = 0, TF_SEND_FULL = -1, TF_SEND_INVALID = -2, TF_SEND_NOMEM = 
 TF_EXPORT int tf_context_send(struct tf_context *context, uint32_t side, const uint8_t *bytes,
 			      uint32_t len);
 
+/*
+ * Queues a copy of the batch's packet for the other side than it came from, to go at `due` (seconds, the run's
+ * clock; the caller sets it), as one that the script sent; with verdict DROP it does not go. NULL where a send would
+ * be FULL. Good until the callback returns.
+ */
+TF_EXPORT struct tf_packet *tf_context_copy(struct tf_context *context, const struct tf_packet *packet);
+
 /* Whether expression number i (from 0, as registered) selects the packet as it now is: 1 or 0. */
 TF_EXPORT int tf_context_match(struct tf_context *context, uint32_t expression,
 			       const struct tf_packet *packet);

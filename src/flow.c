@@ -7,6 +7,7 @@
 #define CHUNK	   4096u /* flows that are allocated at a time */
 #define CLOSED_IDLE 10	  /* seconds that a closed TCP connection is kept */
 #define NONE	   TF_FLOW_NONE
+#define KEY_WORDS  10u
 
 enum { CLOSING_LOW = 1, CLOSING_HIGH = 2, CLOSED = 3 };
 
@@ -35,7 +36,7 @@ struct tf_flows {
 	uint32_t level; /* power of two: buckets below bucket_count - level have been split */
 	uint32_t count, max;
 	uint32_t newest, oldest;
-	uint64_t secret; /* so that nobody can make all flows fall into one bucket */
+	uint64_t secret[KEY_WORDS + 1]; /* so that nobody can make all flows fall into one bucket */
 };
 
 static struct flow *flow_at(const struct tf_flows *flows, uint32_t slot)
@@ -55,22 +56,20 @@ static uint32_t bucket_of(const struct tf_flows *flows, uint32_t hash)
 	return i < flows->bucket_count ? i : i - flows->level;
 }
 
-static uint64_t mix(uint64_t h, uint64_t v)
-{
-	__uint128_t product = (__uint128_t) (h ^ v) * 0x9e3779b97f4a7c15u;
-
-	return (uint64_t) product ^ (uint64_t) (product >> 64);
-}
-
+/*
+ * A sum of products with secret factors ("multilinear hashing"): whatever the packets are, two keys have the same
+ * bits with no more than chance, as long as the secret is one.
+ */
 static uint32_t hash_key(const struct tf_flows *flows, const struct key *key)
 {
-	uint64_t words[5] = { 0 }, h = flows->secret;
+	uint32_t words[KEY_WORDS] = { 0 };
+	uint64_t sum = flows->secret[KEY_WORDS];
 
 	_Static_assert(sizeof(struct key) <= sizeof(words), "every byte of the key counts");
 	memcpy(words, key, sizeof(*key));
-	for (int i = 0; i < 5; i++)
-		h = mix(h, words[i] ^ (flows->secret >> i));
-	return (uint32_t) (h ^ h >> 32);
+	for (int i = 0; i < KEY_WORDS; i++)
+		sum += flows->secret[i] * words[i];
+	return (uint32_t) (sum >> 32);
 }
 
 /* 1 with the key, or 0 for a packet of no flow. *swapped: the packet comes from the high end. */
@@ -278,8 +277,10 @@ struct tf_flows *tf_flow_create(uint32_t max)
 	flows->bucket_count = 1;
 	flows->level = 1;
 	*bucket_at(flows, 0) = NONE;
-	if (uv_random(NULL, NULL, &flows->secret, sizeof(flows->secret), 0, NULL) != 0)
-		flows->secret = uv_hrtime();
+	/* Without a source of chance: odd numbers, so that the hash is a hash at least. */
+	if (uv_random(NULL, NULL, flows->secret, sizeof(flows->secret), 0, NULL) != 0)
+		for (unsigned i = 0; i <= KEY_WORDS; i++)
+			flows->secret[i] = (uv_hrtime() + i) * 0x9e3779b97f4a7c15u | 1;
 	return flows;
 
 fail:

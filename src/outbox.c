@@ -66,3 +66,24 @@ int tf_outbox_add(struct tf_outbox *outbox, uint8_t side, uint8_t link, uint32_t
 		free(block);
 	return err;
 }
+
+struct tf_packet *tf_outbox_copy(struct tf_outbox *outbox, const struct tf_packet *packet, uint8_t side,
+				 uint32_t before)
+{
+	struct tf_packet copy = *packet;
+	uint8_t *block = malloc(TF_HEADROOM + packet->len);
+
+	if (block == NULL)
+		return NULL;
+	/* With the headroom: a capture's link header may lie there. */
+	memcpy(block, packet->data - TF_HEADROOM, TF_HEADROOM + packet->len);
+	copy.data = block + TF_HEADROOM;
+	copy.room = packet->len;
+	copy.verdict = TF_VERDICT_HOLD;
+	copy.due = packet->clock;
+	if (tf_outbox_take(outbox, &copy, side, before) != TF_SEND_OK) {
+		free(block);
+		return NULL;
+	}
+	return &outbox->sent[outbox->count - 1].packet;
+}

@@ -171,11 +171,18 @@ static void sends_before(struct tf_pipeline *pipeline, uint32_t i, uint32_t *nex
 	for (; *next < outbox->count && outbox->sent[*next].before <= i; ++*next) {
 		struct tf_sent *entry = &outbox->sent[*next];
 
+		if (entry->packet.verdict == TF_VERDICT_DROP)
+			continue;
 		releases_at(pipeline, entry->packet.clock);
 		add(&pipeline->stats.direction[!entry->side].sent, &entry->packet);
 		set_stamp(pipeline, &entry->packet);
 		if (pipeline->trace)
 			tf_trace_sent(pipeline->trace, &entry->packet, entry->side);
+		if (entry->packet.verdict == TF_VERDICT_HOLD) {
+			if (tf_hold_add(pipeline->hold, &entry->packet, entry->side) != TF_SEND_OK)
+				pipeline->stats.direction[!entry->side].lost++;
+			continue;
+		}
 		if (pipeline->config.capture)
 			tf_capture_out(pipeline->config.capture, &entry->packet, entry->side);
 		to_side(pipeline, entry->side, &entry->packet);

@@ -339,6 +339,14 @@ int tf_context_send(struct tf_context *context, uint32_t side, const uint8_t *by
 			     context->batch ? context->batch->cursor : 0, context->now, bytes, len);
 }
 
+struct tf_packet *tf_context_copy(struct tf_context *context, const struct tf_packet *packet)
+{
+	struct tf_script *script = (struct tf_script *) context;
+
+	return tf_outbox_copy(script->outbox, packet, !packet->from,
+			      context->batch ? context->batch->cursor : 0);
+}
+
 const char *tf_context_refuses(struct tf_context *context, uint32_t side, const uint8_t *bytes, uint32_t len)
 {
 	(void) side;

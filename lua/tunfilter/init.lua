@@ -34,15 +34,18 @@ local M = {
 
 local function callable(x)
    if type(x) == "function" then return true end
-   local meta = type(x) == "table" and getmetatable(x)
+   local meta = type(x) == "table" and debug.getmetatable(x)
    return type(meta) == "table" and type(meta.__call) == "function"
 end
 
--- "rules.lua:12", where a function was written.
+-- "rules.lua:12", where a function was written, or where something else that can be called was registered.
 local function where(fn)
-   if type(fn) ~= "function" then return "?" end
-   local info = debug.getinfo(fn, "S")
-   return info.short_src .. ":" .. info.linedefined
+   if type(fn) == "function" then
+      local info = debug.getinfo(fn, "S")
+      return info.short_src .. ":" .. info.linedefined
+   end
+   local info = debug.getinfo(3, "Sl")
+   return info.short_src .. ":" .. info.currentline
 end
 
 local usage = "tf.on_packet takes (callback), (expression, callback) or "

@@ -28,7 +28,9 @@ end
 function M.counters()
    local list = {}
    for i, name in ipairs(state.counters) do
-      list[i] = { name, tostring(state.counters[name]) }
+      -- A name may come from a packet; a terminal is to see no control characters in it.
+      local shown = name:gsub("%c", function(c) return ("\\x%02x"):format(c:byte()) end)
+      list[i] = { shown, tostring(state.counters[name]) }
    end
    return list
 end

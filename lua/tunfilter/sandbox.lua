@@ -9,7 +9,7 @@ local globals = _G
 local real_require = require
 
 -- Modules of ours that scripts may require; the rest of the library is out of their reach.
-local public = { tunfilter = init.module }
+local public = { tunfilter = init.module, ["tunfilter.netem"] = require "tunfilter.netem" }
 
 -- It works where scenarios are, and the library loads it only there.
 local function scenarios()

@@ -4,6 +4,7 @@ local core = require "tunfilter.core"
 local fault = require "tunfilter.fault"
 local live = require "tunfilter.live"
 local packet = require "tunfilter.packet"
+local suggest = require "tunfilter.suggest"
 
 local M = {}
 
@@ -73,12 +74,13 @@ M.flow = setmetatable({}, {
 
 -- Rates -------------------------------------------------------------------------------------------
 
-local limiter_methods = {}
-local limiter_meta = { __index = limiter_methods, __metatable = "limiter" }
+ffi.cdef "struct tf_limiter { const double rate, burst; double tokens, last; };"
+local limiter_type -- set below
 
 --- Whether there are tokens for this cost (1 unless told otherwise); if so they are taken.
-function limiter_methods:allow(cost)
-   cost = cost or 1
+local function allow(self, cost)
+   if not ffi.istype(limiter_type, self) then fault "allow: call it with a colon, as limiter:allow()" end
+   if cost == nil then cost = 1 end
    if type(cost) ~= "number" or not (cost >= 0) then
       fault("allow: the cost is a number from 0, not " .. tostring(cost))
    end
@@ -86,22 +88,24 @@ function limiter_methods:allow(cost)
    local tokens = self.tokens + (now - self.last) * self.rate
    if tokens > self.burst then tokens = self.burst end
    self.last = now
-   if tokens < cost then
-      self.tokens = tokens
-      return false
-   end
-   self.tokens = tokens - cost
-   return true
+   local allowed = tokens >= cost
+   self.tokens = allowed and tokens - cost or tokens
+   return allowed
 end
+
+limiter_type = ffi.metatype("struct tf_limiter", {
+   __index = { allow = allow },
+   __tostring = function(self) return ("limiter of %.14g a second, burst %.14g"):format(self.rate, self.burst) end,
+})
+
+local limiter_settings = { rate = true, burst = true }
 
 --- A token bucket that fills at `rate` tokens a second up to `burst` (default: a second's worth,
 --- at least 1), and is full at first.
 function M.limiter(t)
-   if type(t) ~= "table" then fault "tf.limiter takes { rate =, burst = }" end
+   if type(t) ~= "table" then fault("tf.limiter takes { rate =, burst = }, not a " .. type(t)) end
    for key in pairs(t) do
-      if key ~= "rate" and key ~= "burst" then
-         fault(("tf.limiter has rate and burst, not %s"):format(tostring(key)))
-      end
+      if not limiter_settings[key] then fault(suggest("tf.limiter", key, limiter_settings)) end
    end
    local rate, burst = t.rate, t.burst
    if type(rate) ~= "number" or not (rate >= 0 and rate < math.huge) then
@@ -111,7 +115,7 @@ function M.limiter(t)
    if type(burst) ~= "number" or not (burst > 0 and burst < math.huge) then
       fault("tf.limiter: burst is a number of tokens above 0, not " .. tostring(burst))
    end
-   return setmetatable({ rate = rate, burst = burst, tokens = burst, last = context.now }, limiter_meta)
+   return limiter_type(rate, burst, burst, context.now)
 end
 
 -- Counters ----------------------------------------------------------------------------------------
@@ -121,18 +125,21 @@ local max_counters, max_name = 1000, 40
 --- name -> counter, and in the order in which they were made.
 M.counters = {}
 
-local counter_meta = {
+ffi.cdef "struct tf_counter { double value; };"
+local counter_type -- set below
+
+counter_type = ffi.metatype("struct tf_counter", {
    __index = {
       --- Adds n (1 unless told otherwise).
       add = function(self, n)
-         n = n or 1
+         if not ffi.istype(counter_type, self) then fault "add: call it with a colon, as counter:add()" end
+         if n == nil then n = 1 end
          if type(n) ~= "number" or n ~= n then fault("add: a number, not " .. tostring(n)) end
          self.value = self.value + n
       end,
    },
    __tostring = function(self) return ("%.14g"):format(self.value) end,
-   __metatable = "counter",
-}
+})
 
 --- The counter of that name; shown with the statistics. Its value is in .value.
 function M.counter(name)
@@ -142,7 +149,7 @@ function M.counter(name)
    local counter = M.counters[name]
    if not counter then
       if #M.counters >= max_counters then fault(("tf.counter: there are %d counters already"):format(max_counters)) end
-      counter = setmetatable({ value = 0 }, counter_meta)
+      counter = counter_type()
       M.counters[name] = counter
       M.counters[#M.counters + 1] = name
    end
@@ -151,30 +158,47 @@ end
 
 -- Chance ------------------------------------------------------------------------------------------
 
-local random_state = ffi.new "uint64_t[1]"
-
---- Sets what random() gives from here on; seed is a whole number of at most 15 digits.
-function M.seed(seed)
-   -- splitmix64 of the seed, so that neighbours have nothing in common
-   local z = ffi.cast("uint64_t", seed) + 0x9e3779b97f4a7c15ULL
+-- splitmix64 of a seed, so that neighbours have nothing in common; never 0.
+local function scatter(seed)
+   local z = seed + 0x9e3779b97f4a7c15ULL
    z = bit.bxor(z, rshift(z, 30)) * 0xbf58476d1ce4e5b9ULL
    z = bit.bxor(z, rshift(z, 27)) * 0x94d049bb133111ebULL
    z = bit.bxor(z, rshift(z, 31))
-   if z == 0 then z = 1ULL end
-   random_state[0] = z
+   return z == 0 and 1ULL or z
+end
+
+-- xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators"): a function that
+-- gives numbers from 0 up to 1, of 53 bits each, and a function that sets its seed.
+local function generator()
+   local state = ffi.new "uint64_t[1]"
+   return function()
+      local x = state[0]
+      x = bit.bxor(x, rshift(x, 12))
+      x = bit.bxor(x, bit.lshift(x, 25))
+      x = bit.bxor(x, rshift(x, 27))
+      state[0] = x
+      return tonumber(rshift(x * 0x2545f4914f6cdd1dULL, 11)) * 2 ^ -53
+   end, function(seed)
+      state[0] = scatter(ffi.cast("uint64_t", seed))
+   end
+end
+
+local uniform, seed_uniform = generator()
+
+--- Sets what random() and math.random() give from here on, and the streams made after; seed is a whole number below 2^53.
+function M.seed(seed)
+   seed_uniform(seed)
    math.randomseed(seed)
 end
 
 M.seed(host.seed)
 
--- xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators"): 53 bits of it.
-local function uniform()
-   local x = random_state[0]
-   x = bit.bxor(x, rshift(x, 12))
-   x = bit.bxor(x, bit.lshift(x, 25))
-   x = bit.bxor(x, rshift(x, 27))
-   random_state[0] = x
-   return tonumber(rshift(x * 0x2545f4914f6cdd1dULL, 11)) * 2 ^ -53
+--- A function like uniform with numbers of its own, which nobody else's use of chance shifts; they
+--- follow from the seed and from how many streams were made before.
+function M.stream()
+   local random, seed = generator()
+   seed(uniform() * 2 ^ 53)
+   return random
 end
 
 local function whole(value, name)
