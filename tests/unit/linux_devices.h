@@ -26,6 +26,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -187,6 +188,7 @@ static inline pid_t hold_namespace(void)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails does not end it */
 		byte = unshare(CLONE_NEWNET) == 0 ? 'y' : 'n';
 		if (write(ready[1], &byte, 1) == 1)
 			pause();
