@@ -233,8 +233,12 @@ void tf_app_stop(struct tf_app *app, int status)
 
 static void close_handles(struct tf_app *app)
 {
-	for (int i = 0; i < app->signal_count; i++)
+	for (int i = 0; i < app->signal_count; i++) {
+		int number = app->signals[i].signum;
+
 		uv_close((uv_handle_t *) &app->signals[i], NULL);
+		signal(number, SIG_IGN); /* a second Ctrl-C is no reason to end half-way through the end */
+	}
 	if (app->started) {
 		uv_close((uv_handle_t *) &app->prepare, NULL);
 		uv_close((uv_handle_t *) &app->stats_timer, NULL);

@@ -98,6 +98,25 @@ def test_a_signal_ends_the_run_with_status_0_and_the_table(place, number):
     assert running.table()["in"] == [0, 0]
 
 
+def ended(pid):
+    try:
+        with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_more_signals_do_not_cut_the_end_short(place):
+    for _ in range(5):
+        with harness.Run(place, harness.PASS) as running:
+            running.wait_for("callback")
+            while not ended(running.pid):
+                running.signal(signal.SIGINT)
+            running.wire.wait()
+        assert running.status == 0
+        assert running.table()["in"] == [0, 0]
+
+
 def test_start_lines_say_what_is_joined_and_which_callbacks_there_are(place):
     rules = place.script('local tf = require "tunfilter"\n'
                          'tf.on_packet("icmp or icmp6", function() end)\n'
