@@ -59,6 +59,7 @@ LINKS = {"": Ether(**ETH), "-vlan": Ether(**ETH) / Dot1Q(vlan=77, prio=3)}
 FIELDS = [
     ("eth", "src", "02:00:00:00:00:99", Ether, "src"),
     ("eth", "dst", "02:00:00:00:00:98", Ether, "dst"),
+    ("eth", "vlan", 4095, Dot1Q, "vlan"),
     ("arp", "op", 2, ARP, "op"),
     ("arp", "sha", "02:00:00:00:00:97", ARP, "hwsrc"),
     ("arp", "spa", "10.1.2.3", ARP, "psrc"),
@@ -94,7 +95,7 @@ FIELDS += [("ip", *rest) for header, *rest in FIELDS if header in ("ip4", "ip6")
 
 
 class Case:
-    """An edit in Lua, the packet that it is done to, and the packet that must come out.
+    """An edit in Lua, the packet that it is done to, and the packet that must come out (or a check of it).
 
     sums: tshark must find the checksums right; False for those that the script was told to break.
     """
@@ -132,6 +133,8 @@ def bit_cases(packet, base):
         yield Case("ip4.df", base, "pkt.ip4.df = not pkt.ip4.df", changed(IP, flags=int(packet[IP].flags) ^ 2))
         yield Case("ip4.mf", base, "same(pkt.ip4.mf, false); pkt.ip4.mf = true",
                    changed(IP, False, flags=int(packet[IP].flags) | 1), sums=False)
+        yield Case("ip4.offset", base, "same(pkt.ip4.offset, 0); pkt.ip4.offset = 64; same(pkt.ip4.offset, 64)",
+                   changed(IP, False, frag=8), sums=False)
         yield Case("ip4.proto", base, "same(pkt.ip4.proto, %d); pkt.ip4.proto = 253" % packet[IP].proto,
                    changed(IP, False, proto=253), sums=False)
         yield Case("ip4.checksum", base, "pkt.ip4.checksum = 0x1234",
@@ -141,6 +144,9 @@ def bit_cases(packet, base):
         yield Case("ip6.dscp", base, "same(pkt.ip6.dscp, %d); pkt.ip6.dscp = 46" % (tc >> 2),
                    changed(IPv6, tc=46 << 2 | tc & 3))
         yield Case("ip6.ecn", base, "same(pkt.ip.ecn, %d); pkt.ip.ecn = 1" % (tc & 3), changed(IPv6, tc=tc & ~3 | 1))
+        last = packet[IPv6ExtHdrDestOpt] if IPv6ExtHdrDestOpt in packet else packet[IPv6]
+        yield Case("ip.proto", base, "same(pkt.ip.proto, %d); pkt.ip.proto = 253" % last.nh,
+                   changed(type(last), False, nh=253), sums=False)
         yield Case("ip6.next_header", base, "same(pkt.ip6.next_header, %d); pkt.ip6.next_header = 59" % packet[IPv6].nh,
                    changed(IPv6, False, nh=59), sums=False)
     for layer, header in ((TCP, "tcp"), (UDP, "udp"), (ICMP, "icmp"), (ICMPv6EchoRequest, "icmp6")):
@@ -157,6 +163,33 @@ def bit_cases(packet, base):
             flags = int(packet[TCP].flags) ^ 1 << "FSRPAUEC".index(letter)
             yield Case("tcp.flags." + name, base, "pkt.tcp.flags.%s = not pkt.tcp.flags.%s" % (name, name),
                        changed(TCP, flags=flags))
+        yield Case("tcp.options", base,
+                   "pkt.tcp.options = { mss = 1300, sack_ok = true, timestamp = { val = 5, ecr = 6 } }",
+                   tcp_options(packet, {"MSS": 1300, "SAckOK": b"", "Timestamp": (5, 6)}))
+        yield Case("no tcp.options", base, "pkt.tcp.options = {}", tcp_options(packet, {}))
+    yield Case("ip.version", base, "same(pkt.ip.version, %d)" % (4 if IP in packet else 6), base)
+
+
+def tcp_options(packet, expected):
+    """A check: the packet has these TCP options, is otherwise as it was, and all its lengths are right."""
+
+    def check(raw):
+        got = type(packet)(raw)
+        assert {name: value for name, value in got[TCP].options if name not in ("NOP", "EOL")} == expected
+        again, before = got.copy(), packet.copy()
+        for each in (again, before):
+            each[TCP].options = []
+            each[TCP].delfieldval("dataofs")
+            for layer, field in ((IP, "len"), (IPv6, "plen")):
+                if layer in each:
+                    each[layer].delfieldval(field)
+        assert fresh(again) == fresh(before)
+        for layer, field in ((IP, "len"), (IPv6, "plen"), (TCP, "dataofs")):
+            if layer in got:
+                got[layer].delfieldval(field)
+        assert fresh(got) == raw
+
+    return check
 
 
 def payload_cases(packet, base):
@@ -197,6 +230,11 @@ def length_cases():
     shorter = fresh(with_length(IP(base[:-5]), len(base) - 5))
     yield Case("ip4.len", base, "same(pkt.ip4.len, %d); pkt.ip4.len = %d" % (len(base), len(base) - 5),
                shorter + base[-5:])
+    base = bytes(IP_BASES["tcp6"])
+    shorter = IPv6(base[:-5])
+    shorter.plen -= 5
+    yield Case("ip6.len", base, "same(pkt.ip6.len, %d); pkt.ip6.len = %d" % (len(base), len(base) - 5),
+               fresh(shorter) + base[-5:])
     base = bytes(IP_BASES["udp4"])
     packet = IP(base)
     packet[UDP].len -= 6
@@ -314,7 +352,15 @@ def hex_difference(got, expected):
 def test_edit(place, results, kind, number):
     came, stderr = results(kind)
     case = CASES[kind][number]
+    if callable(case.expected):
+        return case.expected(came[number])
     assert came[number] == case.expected, hex_difference(came[number], case.expected) + "\n" + stderr[:2000]
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_no_edit_failed(place, results, kind):
+    _, stderr = results(kind)
+    assert harness.tables(stderr)[-1]["errors"] == [0, 0], stderr
 
 
 STATUS = ["ip.checksum.status", "tcp.checksum.status", "udp.checksum.status", "icmp.checksum.status",
