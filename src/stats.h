@@ -40,7 +40,7 @@ struct tf_stats {
  * rates; 0 leaves them out.
  *
  * A line a row, 79 characters wide until numbers pass 13 and 17 digits. First word: in, forwarded,
- * dropped, replied, errors, sent, malformed, invalid, lost, kernel-dropped, in/s. Then packets and
+ * dropped, replied, held, errors, sent, malformed, invalid, lost, kernel-dropped, in/s. Then packets and
  * bytes from left to right, packets and bytes from right to left, as plain integers; "-" where
  * bytes are not counted. Rows behind the third are left out while both directions have no packets.
  * Last, with one number each: seconds, and callback-errors if there were any. The two title lines

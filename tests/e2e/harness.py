@@ -106,7 +106,7 @@ def run(place, *argv, user=True, prefix=()):
     return subprocess.CompletedProcess(argv, process.returncode, out, err)
 
 
-ROWS = ("in", "forwarded", "dropped", "replied", "errors", "sent", "malformed", "invalid", "lost",
+ROWS = ("in", "forwarded", "dropped", "replied", "held", "errors", "sent", "malformed", "invalid", "lost",
         "kernel-dropped")
 
 
@@ -133,7 +133,7 @@ def check_sums(table):
     """What must hold of every table."""
     for unit in ("", " bytes"):
         for side in (0, 1):
-            parts = sum(table[name + unit][side] for name in ("forwarded", "dropped", "replied", "errors"))
+            parts = sum(table[name + unit][side] for name in ("forwarded", "dropped", "replied", "held", "errors"))
             assert table["in" + unit][side] == parts, table
 
 
