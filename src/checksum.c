@@ -135,3 +135,9 @@ uint16_t tf_checksum_ip4(const struct tf_packet *packet)
 	sum = tf_checksum_add(ip + 12, packet->transport - packet->network - 12, sum);
 	return (uint16_t)~tf_checksum_fold(sum);
 }
+
+int tf_checksum_tcp_right(const struct tf_packet *packet)
+{
+	return packet->headers & TF_HAS_TCP &&
+	       tf_get16(packet->data + packet->transport + 16) == tf_checksum_transport(packet);
+}

@@ -9,7 +9,8 @@ local globals = _G
 local real_require = require
 
 -- Modules of ours that scripts may require; the rest of the library is out of their reach.
-local public = { tunfilter = init.module, ["tunfilter.netem"] = require "tunfilter.netem" }
+local public = { tunfilter = init.module, ["tunfilter.netem"] = require "tunfilter.netem",
+                 ["tunfilter.stream"] = require "tunfilter.stream" }
 
 -- It works where scenarios are, and the library loads it only there.
 local function scenarios()
