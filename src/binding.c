@@ -146,6 +146,10 @@ static void push_host(lua_State *L, struct tf_script *script)
 	}
 	lua_pushnumber(L, (lua_Number) seed_of(script->options));
 	lua_setfield(L, -2, "seed");
+	lua_pushstring(L, script->options->script);
+	lua_setfield(L, -2, "script");
+	lua_pushboolean(L, script->options->unsafe);
+	lua_setfield(L, -2, "unsafe");
 	lua_newtable(L);
 	for (size_t i = 0; i < script->options->setting_count; i++) {
 		const struct tf_setting *setting = &script->options->settings[i];

@@ -17,6 +17,8 @@
 ---@field reply tunfilter.Verdict Returned by a callback: write the packet back to the device that it came from.
 ---@field left tunfilter.Side The left device.
 ---@field right tunfilter.Side The right device.
+---@field nets tunfilter.NetsMaker Sets of networks.
+---@field names tunfilter.NamesMaker Sets of domain names.
 ---@field args table<string, string> What `--set KEY=VALUE` gave on the command line.
 local tf = {}
 
