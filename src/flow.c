@@ -67,7 +67,7 @@ static uint32_t hash_key(const struct tf_flows *flows, const struct key *key)
 
 	_Static_assert(sizeof(struct key) <= sizeof(words), "every byte of the key counts");
 	memcpy(words, key, sizeof(*key));
-	for (int i = 0; i < KEY_WORDS; i++)
+	for (unsigned i = 0; i < KEY_WORDS; i++)
 		sum += flows->secret[i] * words[i];
 	return (uint32_t) (sum >> 32);
 }
