@@ -10,7 +10,8 @@
  * - A device tells the loop that packets wait; how (poll, thread, event handle) is its business.
  * - Errors are negative codes (error.h). TF_EBUSY, TF_ENOTREADY and TF_EEXHAUSTED mean the same
  *   on every system; everything else is a libuv code with its text.
- * - Closing gives the device back; what the program itself created is gone.
+ * - Closing gives the device back; what the program itself created is gone. A device that was there
+ *   before (persistent) stays, with the settings and addresses that it was given.
  */
 #ifndef TF_DEVICE_H
 #define TF_DEVICE_H
@@ -48,7 +49,7 @@ struct tf_device_spec {
 	struct tf_prefix addresses[TF_ADDRESSES_MAX];
 	uint32_t address_count;
 	char netns[256]; /* a name (of `ip netns`), a pid, or a path; empty: the current one */
-	int netns_fd;	 /* a namespace that is open already, or -1 */
+	int netns_fd;	 /* a namespace that is open already (netns then only names it), or -1 */
 	int quiet;	 /* the link is ours alone: no chatter from the system on it */
 	int link;	 /* memory only: TF_LINK_… */
 };
@@ -65,7 +66,7 @@ struct tf_written {
 	uint64_t failed;    /* any other error; the device logs the first */
 };
 
-/* Packets wait (status 0), or the device is no more (TF_EGONE or another code, once, the last call). */
+/* Packets may wait (status 0), or the device is no more (TF_EGONE or another code, once, the last call). */
 typedef void (*tf_device_ready_cb)(struct tf_device *device, int status, void *arg);
 
 /* What a kind of device implements. */
@@ -89,12 +90,16 @@ struct tf_device_ops {
 
 	/*
 	 * Writes packets in order and adds what became of each to *written. What one packet meets
-	 * does not stop the next. 0, or TF_EGONE when the device is no more.
+	 * does not stop the next. 0, or TF_EGONE when the device is no more (the rest counts as
+	 * failed).
 	 */
 	int (*write_batch)(struct tf_device *device, struct tf_packet *const *packets, uint32_t count,
 			   struct tf_written *written);
 
-	/* Packets that the system lost before we could read them, since open. 0, or a code. */
+	/*
+	 * Packets that the system lost before we could read them, since open. 0, or a code and
+	 * the last count.
+	 */
 	int (*dropped)(struct tf_device *device, uint64_t *packets);
 
 	/* Ends the watch; its handles close in the loop's next turn. Safe without start, and twice. */
