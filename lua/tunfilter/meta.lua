@@ -20,6 +20,8 @@
 ---@field nets tunfilter.NetsMaker Sets of networks.
 ---@field names tunfilter.NamesMaker Sets of domain names.
 ---@field args table<string, string> What `--set KEY=VALUE` gave on the command line.
+---@field flow tunfilter.Flows The script's table of a packet's connection: `tf.flow(pkt)`.
+---@field keep table<string, any> A table of plain values that lives through a reload of the script.
 local tf = {}
 
 --- One of tf.forward, tf.drop and tf.reply, or what pkt:hold() and pkt:reject() give. A callback that returns nothing lets the next one decide; past the last
@@ -205,6 +207,55 @@ function tf.every(seconds, fn) end
 ---@return number seconds
 function tf.now() end
 
+--- A token bucket: it is full at first, fills at a rate, and what is done costs tokens. Rates that packets have to keep to
+--- are made of it.
+---
+--- Errors: another name than these two; a rate below 0, a burst of 0 or less.
+---
+---```lua
+---local tf = require "tunfilter"
+---local limit = tf.limiter{ rate = 125000, burst = 15000 }   -- 1 Mbit a second
+---
+---tf.on_packet(function(pkt)
+---   if not limit:allow(#pkt) then return tf.drop end
+---end)
+---```
+---@param settings { rate: number, burst?: number } tokens a second, from 0; the most that it holds, above 0 (left out: a second's worth, at least 1)
+---@return tunfilter.Limiter limiter
+function tf.limiter(settings) end
+
+--- The counter of that name, 0 at first; asked again, the same one. The counters are shown with the statistics, in the order
+--- in which they were made.
+---
+--- Errors: a name that is empty or longer than 40 bytes, more than 1,000 counters.
+---
+---```lua
+---local tf = require "tunfilter"
+---local queries = tf.counter "DNS queries"
+---
+---tf.on_packet("udp dst port 53", function(pkt) queries:add() end)
+---```
+---@param name string 1 to 40 bytes
+---@return tunfilter.Counter counter
+function tf.counter(name) end
+
+--- A random number. Without arguments: from 0 up to, but without, 1. With one: a whole number from 1 to it. With two: a whole number
+--- from the first to the second. `--seed N` makes a run's numbers the same each time; `math.random` follows it too.
+---
+--- Errors: an argument that is no whole number, or nothing between the two.
+---
+---```lua
+---local tf = require "tunfilter"
+---
+---tf.on_packet(function(pkt)
+---   if tf.random() < 0.01 then return tf.drop end   -- one of a hundred
+---end)
+---```
+---@param m? integer
+---@param n? integer
+---@return number random
+function tf.random(m, n) end
+
 --- Writes a line to standard error, with the time: what `tostring` gives for each argument, separated by tabs.
 --- `print` does the same.
 ---
@@ -229,6 +280,71 @@ local timer = {}
 ---tf.on_packet(function() timer:cancel() end)
 ---```
 function timer:cancel() end
+
+--- `tf.flow(pkt)` gives a table of the packet's connection, the same for both directions, for the script to keep what it
+--- likes in it. It is empty when the connection is new. A packet that is not IP gives nil.
+---
+--- A connection is two addresses, a protocol and two ports (for pings: the identifier; for other protocols and the later
+--- fragments of a datagram: none). It is gone when no packet came for `timeout` seconds, or for 10 after a TCP RST or a
+--- FIN from both ends; and when there are more than `max`, the one unused for longest goes first. A SYN on an ended
+--- connection begins a new one.
+---
+--- Errors: something else than a packet.
+---
+---```lua
+---local tf = require "tunfilter"
+---tf.flow.timeout = 60
+---
+---tf.on_packet{ from = tf.left, function(pkt)
+---   local flow = tf.flow(pkt)
+---   if flow then flow.asked = true end
+---end }
+---
+---tf.on_packet{ from = tf.right, function(pkt)   -- only answers
+---   local flow = tf.flow(pkt)
+---   if flow and not flow.asked then return tf.drop end
+---end }
+---```
+---@class tunfilter.Flows
+---@field timeout number Seconds without a packet until a connection is forgotten, above 0; 300 unless set.
+---@field max integer The most connections, 1 to 16,777,216; 65,536 unless set. It is set before the first `tf.flow(pkt)`.
+---@field count integer How many there are; idle ones are counted until their place is needed. Read only.
+---@overload fun(pkt: tunfilter.Packet): table?
+
+--- What tf.limiter returns.
+---@class tunfilter.Limiter
+local limiter = {}
+
+--- Whether there are so many tokens; if so they are taken. What costs more than the burst is never allowed.
+---
+---```lua
+---local tf = require "tunfilter"
+---local ten = tf.limiter{ rate = 10 }
+---
+---tf.on_packet("icmp", function(pkt)
+---   if not ten:allow() then return tf.drop end
+---end)
+---```
+---@param cost? number from 0; 1 if it is left out
+---@return boolean allowed
+function limiter:allow(cost) end
+
+--- What tf.counter returns.
+---@class tunfilter.Counter
+---@field value number What it has come to.
+local counter = {}
+
+--- Counts.
+---
+---```lua
+---local tf = require "tunfilter"
+---
+---tf.on_packet("tcp", function(pkt)
+---   tf.counter("bytes over TCP"):add(#pkt)
+---end)
+---```
+---@param n? number 1 if it is left out
+function counter:add(n) end
 
 --- A device, tf.left or tf.right. `tostring` gives "left" or "right".
 ---@class tunfilter.Side

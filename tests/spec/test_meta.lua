@@ -2,6 +2,7 @@
 -- is what the generator makes of them.
 local address = require "tunfilter.address"
 local packet = require "tunfilter.packet"
+local state = require "tunfilter.state"
 local view = require "tunfilter.view"
 
 local root = debug.getinfo(1, "S").source:match "^@(.*)tests/spec/" or ""
@@ -61,10 +62,19 @@ test("everything in the module has a stub", function()
    compare("tunfilter", real)
 end)
 
-test("what a scenario can call has a stub", function()
-   local real = {}
-   for name in pairs(require("tunfilter.test").members) do real[name] = "function" end
-   compare("tunfilter.Test", real)
+test("netem takes what its stub says", function()
+   local netem = require "tunfilter.netem"
+   local function compare_settings(class_name, make, base)
+      for name in pairs(documented(classes[class_name])) do
+         base[name] = {}
+         local ok, message = pcall(make, base)
+         base[name] = nil
+         -- A value of the wrong kind is refused under the field's name; an unknown field as unknown.
+         assert(not ok and not message:find("no member", 1, true) and message:find(name, 1, true), message)
+      end
+   end
+   compare_settings("tunfilter.Netem", netem, {})
+   compare_settings("tunfilter.Bursts", function(loss) return netem{ loss = loss } end, { p = 0.1 })
 end)
 
 test("values, sides and timers are what their stubs say", function()
@@ -79,6 +89,9 @@ test("values, sides and timers are what their stubs say", function()
    works("tunfilter.Mac", address.mac "1:2:3:4:5:6")
    works("tunfilter.Side", require("tunfilter.sides")[0])
    works("tunfilter.Timer", require("tunfilter.timer").after(1, print))
+   works("tunfilter.Flows", state.flow)
+   works("tunfilter.Limiter", state.limiter{ rate = 1 })
+   works("tunfilter.Counter", state.counter "x")
 end)
 
 test("every stub says what it is", function()

@@ -1,0 +1,44 @@
+---@meta tunfilter.netem
+-- Stubs of link impairments; see meta.lua.
+
+--- Link impairments: a link as it should not be. `require "tunfilter.netem"` gives a function that takes a table with any
+--- of these fields and returns a callback for tf.on_packet. Names and meaning are those of tc-netem(8); chances are numbers
+--- from 0 to 1.
+---
+--- A callback is one link with a queue of its own: for both directions of a real one, make two. It decides about every packet
+--- (forward, drop or hold), so register it behind your other callbacks. Its chance follows from `--seed` and is its own: the
+--- same packets of its direction have the same fate in each run, whatever happens around it.
+---
+--- What happens to a packet, in this order: it may be lost, it may be duplicated (the copy may then be lost, corrupted and
+--- delayed by itself), corrupted, and delayed.
+---
+--- Errors: a field that there is not, a value out of its range, `reorder` without `delay`, `jitter` or `rate`.
+---
+---```lua
+---local tf = require "tunfilter"
+---local netem = require "tunfilter.netem"
+---
+---tf.on_packet{ from = tf.left, netem{ delay = 0.03, jitter = 0.005, loss = 0.01, rate = "10mbit" } }
+---tf.on_packet{ from = tf.right, netem{ delay = 0.03, loss = { p = 0.01, r = 0.25 } } }   -- bursts, 4 packets on average
+---```
+---@class tunfilter.Netem
+---@field delay? number Seconds that each packet is late, 0 to 3600.
+---@field jitter? number Seconds by which the delay varies, 0 to 3600: evenly from delay - jitter to delay + jitter. It may change the order of packets, unless there is a rate.
+---@field distribution? "uniform"|"normal" How the delay varies; "normal": with jitter for standard deviation.
+---@field loss? number|tunfilter.Bursts The chance that a packet is lost, or the chances of a link on which losses come in bursts.
+---@field duplicate? number The chance that a packet goes twice.
+---@field reorder? number The chance that a packet goes at once, past those that are delayed.
+---@field corrupt? number The chance that one bit of a packet, any of them, is inverted. Checksums stay as they were.
+---@field rate? string|number Bits a second, as `"10mbit"`, `"500kbit"`, `"1gbit"` (thousands, not 1,024) or a number: the link is busy with a packet for as long as its bits take, and the next one waits.
+---@field limit? integer How many packets may wait at a time, 1 to 65,536; 1,000 if it is left out. What comes then is dropped.
+
+--- Losses in bursts, by the model of Gilbert and Elliott: a link is in a good or a bad state and may change it with each packet.
+---@class tunfilter.Bursts
+---@field p number The chance to enter the bad state.
+---@field r? number The chance to leave it; 1 - p if it is left out. A burst has 1 / r packets on average.
+---@field h? number The chance that a packet comes through in the bad state; 0 if it is left out.
+---@field k? number The chance that a packet comes through in the good state; 1 if it is left out.
+
+---@param settings tunfilter.Netem
+---@return fun(pkt: tunfilter.Packet): tunfilter.Verdict link
+return function(settings) end
