@@ -96,7 +96,7 @@ static void start_lines(struct tf_app *app)
 		       device->ops->kind, device->mtu, device->where[0] ? ", " : "", device->where);
 	}
 	tf_script_list(app->script, list_callback, NULL);
-	if (app->device[TF_LEFT]->local && app->device[TF_RIGHT]->local)
+	if (app->device[TF_LEFT]->home != 0 && app->device[TF_LEFT]->home == app->device[TF_RIGHT]->home)
 		tf_log(TF_LOG_WARNING,
 		       "both devices have addresses in one namespace: the kernel delivers between them "
 		       "by itself and shows the filter no packet; give one of them netns=, or use "

@@ -116,7 +116,7 @@ struct tf_device {
 	char where[288];	 /* "namespace blue", "pid 1234's namespace", or "" */
 	uint8_t link;		 /* TF_LINK_… */
 	uint32_t mtu;		 /* bytes, without the link header */
-	uint8_t local;		 /* it has an address of its own in the namespace we are in */
+	uint64_t home;		 /* number of the namespace that it has an address in; 0 without one */
 };
 
 /*

@@ -64,14 +64,15 @@ static void remember_path(struct tf_tun *tun, const char *word, ino_t inode)
 		*tun->netns_path = 0;
 }
 
-/* The same in the namespace that the spec names; *ours tells whether it is the one we are in. */
-static int open_there(struct tf_tun *tun, const struct tf_device_spec *spec, int *ours,
+/* The same in the namespace that the spec names, whose number *home gets. */
+static int open_there(struct tf_tun *tun, const struct tf_device_spec *spec, uint64_t *home,
 		      struct tf_error *error)
 {
-	struct stat there, here;
+	struct stat there = {0};
 	int code, back, fd = spec->netns_fd;
 
-	*ours = 1;
+	if (stat("/proc/self/ns/net", &there) == 0)
+		*home = there.st_ino;
 	if (fd < 0 && !*spec->netns)
 		return open_here(tun, error);
 	if (fd < 0)
@@ -81,8 +82,8 @@ static int open_there(struct tf_tun *tun, const struct tf_device_spec *spec, int
 		snprintf(tun->device.where, sizeof(tun->device.where), "%s", spec->netns);
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, &there) == 0 && stat("/proc/self/ns/net", &here) == 0)
-		*ours = there.st_dev == here.st_dev && there.st_ino == here.st_ino;
+	if (fstat(fd, &there) == 0)
+		*home = there.st_ino;
 	if (fd != spec->netns_fd)
 		remember_path(tun, spec->netns, there.st_ino);
 	code = tf_netns_enter(fd, &back, error);
@@ -230,7 +231,8 @@ int tf_tun_open(struct tf_device **out, const struct tf_device_spec *spec,
 		const struct tf_device_ops *ops, uint8_t link, struct tf_error *error)
 {
 	struct tf_tun *tun;
-	int code, ours, created, has = 0;
+	int code, created, has = 0;
+	uint64_t home = 0;
 
 	code = check_name(spec, error);
 	if (code < 0)
@@ -241,7 +243,7 @@ int tf_tun_open(struct tf_device **out, const struct tf_device_spec *spec,
 	tun->fd = -1;
 	tun->device.ops = ops;
 	tun->device.link = link;
-	code = open_there(tun, spec, &ours, error);
+	code = open_there(tun, spec, &home, error);
 	if (code == 0)
 		code = attach(tun, spec, &created, error);
 	if (code == 0)
@@ -252,7 +254,7 @@ int tf_tun_open(struct tf_device **out, const struct tf_device_spec *spec,
 		tf_tun_free(tun);
 		return code;
 	}
-	tun->device.local = ours && has;
+	tun->device.home = has ? home : 0;
 	*out = &tun->device;
 	return 0;
 }

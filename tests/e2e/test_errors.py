@@ -134,6 +134,10 @@ class TestDevices:
         with harness.Program(place, *harness.IN_NAMESPACE, place.program, "run", place.script(harness.PASS),
                              "--left", "tun,address=10.1.0.1/24", "--right", "tun,address=10.2.0.1/24") as program:
             program.wait_for("warning: .*one namespace")
+            there = "tun,netns=%d,address=10.%%d.0.1/24" % program.process.pid
+            with harness.Program(place, place.program, "run", place.script(harness.PASS),
+                                 "--left", there % 3, "--right", there % 4, user=False) as other:
+                other.wait_for("warning: .*one namespace")
         with harness.Run(place, harness.PASS) as program:
             program.wait_for("callback")
         assert "warning" not in program.stderr

@@ -254,7 +254,7 @@ static void test_memory_reads(void **state)
 	assert_string_equal(device->name, "m");
 	assert_int_equal(device->link, TF_LINK_ETHERNET);
 	assert_int_equal(device->mtu, 1400);
-	assert_int_equal(device->local, 0);
+	assert_int_equal(device->home, 0);
 	assert_int_equal(uv_loop_init(&loop), 0);
 	assert_int_equal(tf_batch_create(&watch.batch, 2), 0);
 	memset(bytes, 0xab, sizeof(bytes));

@@ -13,7 +13,7 @@ static void test_settings(void **state)
 	assert_string_equal(device->ops->kind, "tun");
 	assert_int_equal(device->link, TF_LINK_IP);
 	assert_int_equal(device->mtu, 1400);
-	assert_int_equal(device->local, 1);
+	assert_int_not_equal(device->home, 0);
 	assert_string_equal(device->where, "");
 	shown = run("ip -d addr show set0");
 	assert_has(shown, "UP");
@@ -31,7 +31,7 @@ static void test_settings(void **state)
 	assert_string_equal(device->ops->kind, "tap");
 	assert_int_equal(device->link, TF_LINK_ETHERNET);
 	assert_int_equal(device->mtu, 1500);
-	assert_int_equal(device->local, 0); /* fe80:: comes by itself and does not count */
+	assert_int_equal(device->home, 0); /* fe80:: comes by itself and does not count */
 	shown = run("ip -d link show %s", device->name);
 	assert_has(shown, "qlen 77");
 	assert_has(shown, "type tap");
@@ -76,7 +76,7 @@ static void test_persistent_is_left_alone(void **state)
 	device = must_open("tun:per0,mtu=1400,queue=50,address=10.9.0.1/24");
 	tf_device_close(device);
 	device = must_open("tun:per0,address=10.9.0.1/24"); /* it has this address by now */
-	assert_int_equal(device->local, 1);
+	assert_int_not_equal(device->home, 0);
 	tf_device_close(device);
 	shown = run("ip link show per0");
 	assert_has(shown, "mtu 1400");
@@ -103,7 +103,8 @@ static void test_in_a_process_namespace(void **state)
 	assert_int_equal(before.st_ino, after.st_ino);
 	snprintf(text, sizeof(text), "pid %d's namespace", (int)pid);
 	assert_string_equal(device->where, text);
-	assert_int_equal(device->local, 0); /* the address is not in our namespace */
+	assert_int_not_equal(device->home, before.st_ino); /* the address is not in our namespace */
+	assert_int_not_equal(device->home, 0);
 	assert_has_not(run("ip link"), "ns0");
 	assert_has(run("nsenter -t %d -n ip addr", (int)pid), "inet 10.1.0.1/24");
 	tf_device_close(device);
@@ -115,14 +116,14 @@ static void test_in_a_process_namespace(void **state)
 	spec.netns_fd = open(path, O_RDONLY | O_CLOEXEC);
 	assert_int_equal(tf_device_open(&device, &spec, &error), 0);
 	assert_has(run("nsenter -t %d -n ip addr", (int)pid), "ns1");
-	assert_int_equal(device->local, 0);
+	assert_int_not_equal(device->home, before.st_ino);
 	tf_device_close(device);
 	assert_int_equal(fcntl(spec.netns_fd, F_GETFD), FD_CLOEXEC);
 	close(spec.netns_fd);
 
 	/* Our own, by a path: the address is local again. */
 	device = must_open("tun:ns2,address=10.1.0.1/24,netns=/proc/self/ns/net");
-	assert_int_equal(device->local, 1);
+	assert_int_not_equal(device->home, 0);
 	tf_device_close(device);
 	end_child(pid);
 
