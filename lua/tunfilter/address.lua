@@ -45,6 +45,14 @@ function M.mac_at(d)
    return mac_type(cast(int32_pointer, d)[0], cast(uint16_pointer, d + 4)[0])
 end
 
+--- The address in a string of 4 or 16 bytes.
+function M.of_bytes(s)
+   local d = cast("const uint8_t *", s)
+   if #s == 4 then return M.ip4_at(d) end
+   assert(#s == 16)
+   return M.ip6_at(d)
+end
+
 -- Four octets into bytes, from `at` on; true if the text spells them.
 local function parse_octets(s, at)
    local octets = { s:match "^(%d%d?%d?)%.(%d%d?%d?)%.(%d%d?%d?)%.(%d%d?%d?)$" }
@@ -285,14 +293,24 @@ local function write(p, offset, n, label)
    end
 end
 
---- Writes x, an address value or string, into the packet; version is the family that it must have.
-function M.write_ip(p, offset, x, version, label)
+-- Puts x, an address value or string that must be of this version, into bytes; gives how many.
+local function lay_ip(x, version, label)
    local value = want(ip_type, ip_of, x, label, "an IP address")
    if value.version ~= version then
       fault(("%s: %s is not an IPv%d address"):format(label, tostring(value), version))
    end
    words[0], words[1], words[2], words[3] = value.a, value.b, value.c, value.d
-   write(p, offset, version == 4 and 4 or 16, label)
+   return version == 4 and 4 or 16
+end
+
+--- Writes x, an address value or string, into the packet; version is the family that it must have.
+function M.write_ip(p, offset, x, version, label)
+   write(p, offset, lay_ip(x, version, label), label)
+end
+
+--- The 4 or 16 bytes of x, likewise.
+function M.to_bytes(x, version, label)
+   return ffi.string(bytes, lay_ip(x, version, label))
 end
 
 --- Writes x, a MAC value or string, into the packet.

@@ -10,7 +10,9 @@ local real_require = require
 
 -- Modules of ours that scripts may require; the rest of the library is out of their reach.
 local public = { tunfilter = init.module, ["tunfilter.netem"] = require "tunfilter.netem",
-                 ["tunfilter.stream"] = require "tunfilter.stream" }
+                 ["tunfilter.stream"] = require "tunfilter.stream",
+                 ["tunfilter.dns"] = require "tunfilter.dns", ["tunfilter.http"] = require "tunfilter.http",
+                 ["tunfilter.tls"] = require "tunfilter.tls" }
 
 -- It works where scenarios are, and the library loads it only there.
 local function scenarios()

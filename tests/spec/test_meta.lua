@@ -62,6 +62,21 @@ test("everything in the module has a stub", function()
    compare("tunfilter", real)
 end)
 
+test("the protocols' modules have stubs", function()
+   for _, name in ipairs { "Dns", "Tls", "Http" } do
+      local _, members = debug.getupvalue(debug.getmetatable(require("tunfilter." .. name:lower())).__index, 1)
+      local real = {}
+      for key in pairs(members) do real[key] = "function" end
+      compare("tunfilter." .. name, real)
+   end
+end)
+
+test("what a scenario can call has a stub", function()
+   local real = {}
+   for name in pairs(require("tunfilter.test").members) do real[name] = "function" end
+   compare("tunfilter.Test", real)
+end)
+
 test("netem takes what its stub says", function()
    local netem = require "tunfilter.netem"
    local function compare_settings(class_name, make, base)

@@ -1,0 +1,156 @@
+--- What a TLS ClientHello says in the clear (RFC 8446, 4.1.2; RFC 6066, 3; RFC 7301).
+---
+--- A packet costs at most the reading of 16 KiB, whatever its bytes.
+local check = require "tunfilter.check"
+local core = require "tunfilter.core"
+local packet = require "tunfilter.packet"
+local state = require "tunfilter.state"
+
+local M = {}
+
+local C = core.C
+local byte, sub = string.byte, string.sub
+
+local handshake_record, client_hello = 22, 1
+local max_record = 16384
+local max_hello = 16384 -- bytes of a stream that are looked at
+local max_waiting = 256 -- connections whose hello is not all there yet
+
+local function u16(s, at)
+   local a, b = byte(s, at, at + 1)
+   return b and a * 256 + b
+end
+
+-- The content of the handshake records that a stream begins with, as far as they are there; nil if it begins otherwise.
+local function handshake(s)
+   local parts, at = {}, 1
+   while at <= #s do
+      local kind, major = byte(s, at, at + 1)
+      local length = u16(s, at + 3) or 1
+      if kind ~= handshake_record or (major or 3) ~= 3 or length < 1 or length > max_record then
+         if at == 1 then return nil end
+         break
+      end
+      parts[#parts + 1] = sub(s, at + 5, at + 4 + length)
+      at = at + 5 + length
+   end
+   return table.concat(parts)
+end
+
+-- The host name in a server_name extension: its list has one entry, of type 0.
+local function host_name(data)
+   local length = u16(data, 4)
+   local name = byte(data, 3) == 0 and length and sub(data, 6, 5 + length)
+   if not name or #name < length or not name:find "^[%w_.-]+$" then return nil end
+   return (name:lower():gsub("%.$", ""))
+end
+
+local function protocols(data)
+   local list, at = {}, 3
+   while at <= #data do
+      local length = byte(data, at)
+      list[#list + 1] = sub(data, at + 1, at + length)
+      at = at + length + 1
+   end
+   return list
+end
+
+-- Fills in what the extensions between two positions say.
+local function read_extensions(s, at, last, hello)
+   while at + 3 <= last do
+      local kind, size = u16(s, at), u16(s, at + 2)
+      local behind = at + 4 + size
+      if behind > last + 1 then return end
+      if kind == 0 then
+         hello.server_name = host_name(sub(s, at + 4, behind - 1))
+      elseif kind == 16 then
+         hello.alpn = protocols(sub(s, at + 4, behind - 1))
+      end
+      at = behind
+   end
+end
+
+local function parse(bytes)
+   local s = handshake(sub(bytes, 1, max_hello))
+   if not s or (byte(s, 1) or client_hello) ~= client_hello then return nil end
+   local hello = { alpn = {}, whole = false }
+   local low = u16(s, 3)
+   if not low then return hello end
+   local last = 4 + byte(s, 2) * 65536 + low
+   hello.whole = #s >= last
+   last = math.min(last, #s)
+   -- version (2 bytes), random (32), then three that begin with their length: session, ciphers, compression
+   hello.version = u16(s, 5)
+   local session = byte(s, 39)
+   local ciphers = session and u16(s, 40 + session)
+   local compression = ciphers and byte(s, 42 + session + ciphers)
+   if compression then read_extensions(s, 45 + session + ciphers + compression, last, hello) end
+   return hello
+end
+
+--- The ClientHello at the front of a stream's bytes, a string or a packet's; nil for what is none.
+function M.client_hello(what)
+   if type(what) == "string" then return parse(what) end
+   if not packet.is(what) then check.wrong("tls.client_hello", "a packet or a string", what) end
+   return what.tcp and parse(what.payload)
+end
+
+-- Hellos by connection, for either side that they may come from: { start = the first byte's sequence number, size =
+-- bytes so far, bytes = these while more is needed, name = the server name }. They go with the connections.
+local hellos = { [C.TF_LEFT] = setmetatable({}, { __mode = "k" }), [C.TF_RIGHT] = setmetatable({}, { __mode = "k" }) }
+
+-- A ring of those that have bytes, so that these stay few: the oldest makes room.
+local waiting, last_waiting = {}, 0
+
+local function wait(hello)
+   last_waiting = last_waiting % max_waiting + 1
+   local oldest = waiting[last_waiting]
+   if oldest then oldest.bytes = nil end
+   waiting[last_waiting] = hello
+end
+
+-- Reads what there is of a hello, and keeps the bytes only while there is more to come.
+local function read(hello, bytes)
+   local found = parse(bytes)
+   if not found then return false end
+   hello.size, hello.name = #bytes, found.server_name
+   local more = not found.server_name and not found.whole and #bytes < max_hello
+   hello.bytes = more and bytes or nil
+   return true
+end
+
+--- The server name that the packet's connection asks for, where the packet has a part of the hello and the
+--- name is known with it; nil otherwise. Of a string, the name in that.
+function M.server_name(what)
+   if type(what) == "string" then
+      local hello = parse(what)
+      return hello and hello.server_name
+   end
+   if not packet.is(what) then check.wrong("tls.server_name", "a packet or a string", what) end
+   local tcp = what.tcp
+   local p = packet.resolve(what)
+   local known, length = hellos[p.from], p["end"] - p.payload
+   if not tcp or not known then return nil end
+   local flow = state.flow(what)
+   if tcp.flags.syn then known[flow] = nil end -- another connection, though its ports are the same
+   if length == 0 then return nil end
+   local starts = p.data[p.payload] == handshake_record
+   local hello = known[flow]
+   if hello then
+      local before = (tcp.seq - hello.start) % 2 ^ 32 -- bytes of the hello before the packet's
+      if before < hello.size or hello.bytes and before == hello.size then
+         if hello.bytes and before + length > hello.size then
+            read(hello, hello.bytes .. sub(what.payload, hello.size - before + 1))
+         end
+         return hello.name
+      end
+   end
+   if not starts then return nil end
+   hello = { start = tcp.seq, size = 0 }
+   if not read(hello, what.payload) then return nil end
+   known[flow] = hello
+   if hello.bytes then wait(hello) end
+   return hello.name
+end
+
+return require "tunfilter.module"("tunfilter.tls", M)
