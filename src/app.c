@@ -249,21 +249,6 @@ static void close_handles(struct tf_app *app)
 		uv_run(app->loop, UV_RUN_NOWAIT);
 }
 
-static void stop_capture(struct tf_app *app)
-{
-	struct tf_error error = { 0 };
-	uint64_t lost;
-
-	if (app->capture == NULL)
-		return;
-	lost = tf_capture_lost(app->capture);
-	if (lost > 0)
-		tf_log(TF_LOG_WARNING, "--capture: %llu packets are not in the file: it could not be written as fast",
-		       (unsigned long long) lost);
-	if (tf_capture_stop(app->capture, &error) < 0)
-		tf_log(TF_LOG_ERROR, "%s", error.text);
-}
-
 void tf_app_destroy(struct tf_app *app)
 {
 	if (app == NULL)
@@ -278,7 +263,7 @@ void tf_app_destroy(struct tf_app *app)
 		tf_pipeline_stop(app->pipeline);
 	}
 	close_handles(app);
-	stop_capture(app);
+	tf_capture_stop(app->capture);
 	tf_pipeline_destroy(app->pipeline);
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
 		if (app->device[side] != NULL)

@@ -100,7 +100,8 @@ static int binding_expression(lua_State *L)
 	if (grown == NULL)
 		return luaL_error(L, "out of memory");
 	script->expressions = grown;
-	if (tf_expression_compile(&grown[script->expression_count], text, script->link, &error) < 0) {
+	if ((script->captures ? tf_expression_compile_any : tf_expression_compile)(
+		    &grown[script->expression_count], text, script->link, &error) < 0) {
 		lua_pushnil(L);
 		lua_pushstring(L, error.text);
 		return 2;

@@ -215,7 +215,7 @@ int tf_scenarios_open(struct tf_scenarios **out, const struct tf_options *option
 	err = tf_script_create(&scenarios->script, &scenarios->options, error);
 	if (err < 0)
 		goto fail;
-	tf_script_offline(scenarios->script);
+	tf_script_offline(scenarios->script, 0);
 	if (lua_cpcall(scenarios->script->L, open_module, scenarios) != 0) {
 		err = tf_error_set(error, UV_ENOMEM, "the Lua library did not load: %s",
 				   lua_tostring(scenarios->script->L, -1));

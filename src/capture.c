@@ -1,14 +1,19 @@
 #include "capture.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
 
 #include "capture_write.h"
+#include "log.h"
 
-#define BUFFER_SIZE (8u << 20) /* bytes of records that may wait for the file, in each of two buffers */
-#define RECORD_REST 1024       /* bytes of a record besides the packet's, at most */
+#define BUFFER_SIZE                                                                                \
+	(8u << 20) /* bytes of records that may wait for the file, in each of two buffers */
+#define RECORD_REST                                                                                \
+	2048 /* bytes of a record, and of an interface's, besides the packet's, at most */
+#define CHUNK	   (64u << 10) /* bytes that are written at once: as many as a pipe holds */
+#define PATIENCE   3000000000  /* nanoseconds that the end of a live run waits for a reader */
+#define INTERFACES 64
 
 /* A packet of the batch as it came in: len bytes at kept_bytes + at. */
 struct kept {
@@ -16,26 +21,60 @@ struct kept {
 	uint32_t len;
 };
 
+/* Records in a buffer. */
+struct heap {
+	uint8_t *bytes;
+	size_t used;
+	uint64_t count; /* packets in them */
+};
+
 struct tf_capture {
 	const char *path;
 	int wait;
-	FILE *file;
+	int file;
+	uint16_t linktype;
+	const char *names[2];
 	struct tf_capture_writer *records; /* writes into waiting */
+	struct {
+		uint8_t side;
+		uint16_t linktype;
+	} interfaces[INTERFACES]; /* interface_count of them, as in the file */
+	uint32_t interface_count;
 	struct kept *kept;
 	uint32_t kept_count; /* that there is room for */
 	uint8_t *kept_bytes;
 	size_t kept_used, kept_size;
 
 	uv_thread_t thread;
-	uint8_t *writing; /* the thread's: swapped with waiting when that is to be written */
-	uv_mutex_t mutex; /* over what follows */
+	struct heap writing; /* the thread's: swapped with waiting when that is to be written */
+	uv_mutex_t mutex;    /* over what follows */
 	uv_cond_t changed;
-	uint8_t *waiting;
-	size_t used;   /* bytes of it */
-	uint64_t lost;
+	struct heap waiting;
+	uint64_t lost; /* packets that are not in the file */
 	int failed;    /* a libuv code: nothing more is written */
-	int ending;
+	int ending;    /* the thread ends when nothing waits */
+	int ended;
+	int abandoned; /* nobody waits for the thread any more */
 };
+
+/* Writes a heap in chunks; the caller holds the mutex, which is free meanwhile. */
+static void write_heap(struct tf_capture *capture, const struct heap *heap)
+{
+	int err = 0;
+
+	uv_mutex_unlock(&capture->mutex);
+	for (size_t at = 0; at < heap->used && err == 0; at += CHUNK)
+		err = tf_capture_put(capture->file, heap->bytes + at,
+				     heap->used - at < CHUNK ? heap->used - at : CHUNK);
+	if (err < 0)
+		tf_log(TF_LOG_ERROR, "--capture %s cannot be written: %s; nothing more goes to it",
+		       capture->path, uv_strerror(err));
+	uv_mutex_lock(&capture->mutex);
+	if (err < 0) {
+		capture->failed = err;
+		capture->lost += heap->count; /* some of them may be in it */
+	}
+}
 
 /* The thread: takes what waits and writes it, until the end. */
 static void write_all(void *arg)
@@ -44,45 +83,67 @@ static void write_all(void *arg)
 
 	uv_mutex_lock(&capture->mutex);
 	for (;;) {
-		size_t used;
-		uint8_t *bytes;
-		int err = 0;
+		struct heap heap;
 
-		while (capture->used == 0 && !capture->ending)
+		while (capture->waiting.used == 0 && !capture->ending)
 			uv_cond_wait(&capture->changed, &capture->mutex);
-		if (capture->used == 0)
+		if (capture->waiting.used == 0 || capture->failed < 0 || capture->abandoned)
 			break;
-		used = capture->used;
-		bytes = capture->waiting;
+		heap = capture->waiting;
 		capture->waiting = capture->writing;
-		capture->writing = bytes;
-		capture->used = 0;
+		capture->writing = heap;
 		uv_cond_broadcast(&capture->changed);
-		if (capture->failed == 0) {
-			uv_mutex_unlock(&capture->mutex);
-			errno = EIO;
-			if (fwrite(bytes, 1, used, capture->file) != used || fflush(capture->file) != 0)
-				err = uv_translate_sys_error(errno);
-			uv_mutex_lock(&capture->mutex);
-		}
-		if (err < 0)
-			capture->failed = err;
+		write_heap(capture, &heap);
+		capture->writing.used = capture->writing.count = 0;
 	}
+	capture->ended = 1;
+	uv_cond_broadcast(&capture->changed);
 	uv_mutex_unlock(&capture->mutex);
 }
 
 /* Where records go: into what waits. The caller holds the mutex and has seen that there is room. */
 static int append(void *arg, const void *bytes, size_t n)
 {
-	struct tf_capture *capture = arg;
+	struct heap *waiting = &((struct tf_capture *)arg)->waiting;
 
-	memcpy(capture->waiting + capture->used, bytes, n);
-	capture->used += n;
+	memcpy(waiting->bytes + waiting->used, bytes, n);
+	waiting->used += n;
 	return 0;
 }
 
-int tf_capture_start(struct tf_capture **out, const char *path, const char *const names[2], uint16_t linktype,
-		     int wait, struct tf_error *error)
+/* The number of the interface for a side's packets of this link type, added if it is new. */
+static uint32_t interface_of(struct tf_capture *capture, int side, uint16_t linktype)
+{
+	struct tf_capture_interface interface = {.linktype = linktype};
+	uint32_t i;
+
+	for (i = 0; i < capture->interface_count; i++)
+		if (capture->interfaces[i].side == side &&
+		    capture->interfaces[i].linktype == linktype)
+			return i;
+	if (i == INTERFACES)
+		return (uint32_t)side;
+	snprintf(interface.name, sizeof(interface.name), "%s", capture->names[side]);
+	tf_capture_add_interface(capture->records, &interface);
+	capture->interfaces[i].side = (uint8_t)side;
+	capture->interfaces[i].linktype = linktype;
+	return capture->interface_count++;
+}
+
+static void free_all(struct tf_capture *capture)
+{
+	tf_capture_finish(capture->records);
+	uv_cond_destroy(&capture->changed);
+	uv_mutex_destroy(&capture->mutex);
+	free(capture->waiting.bytes);
+	free(capture->writing.bytes);
+	free(capture->kept);
+	free(capture->kept_bytes);
+	free(capture);
+}
+
+int tf_capture_start(struct tf_capture **out, const char *path, const char *const names[2],
+		     uint16_t linktype, int wait, struct tf_error *error)
 {
 	struct tf_capture *capture = calloc(1, sizeof(*capture));
 	int err = UV_ENOMEM;
@@ -91,22 +152,23 @@ int tf_capture_start(struct tf_capture **out, const char *path, const char *cons
 		return tf_error_set(error, UV_ENOMEM, "out of memory");
 	capture->path = path;
 	capture->wait = wait;
+	capture->linktype = linktype;
+	capture->names[TF_LEFT] = names[TF_LEFT];
+	capture->names[TF_RIGHT] = names[TF_RIGHT];
 	uv_mutex_init(&capture->mutex);
 	uv_cond_init(&capture->changed);
-	capture->waiting = malloc(BUFFER_SIZE);
-	capture->writing = malloc(BUFFER_SIZE);
-	if (capture->waiting == NULL || capture->writing == NULL)
-		goto fail_open;
-	capture->file = strcmp(path, "-") == 0 ? stdout : fopen(path, "wb");
-	if (capture->file == NULL) {
-		err = uv_translate_sys_error(errno);
-		goto fail_open;
-	}
+	capture->waiting.bytes = malloc(BUFFER_SIZE);
+	capture->writing.bytes = malloc(BUFFER_SIZE);
+	if (capture->waiting.bytes == NULL || capture->writing.bytes == NULL)
+		goto fail_memory;
 	err = tf_capture_records(&capture->records, append, capture);
 	if (err < 0)
-		goto fail_thread;
-	tf_capture_add_interface(capture->records, linktype, names[0]);
-	tf_capture_add_interface(capture->records, linktype, names[1]);
+		goto fail_memory;
+	interface_of(capture, TF_LEFT, linktype);
+	interface_of(capture, TF_RIGHT, linktype);
+	capture->file = err = tf_capture_file(path);
+	if (err < 0)
+		goto fail_memory;
 	err = uv_thread_create(&capture->thread, write_all, capture);
 	if (err < 0)
 		goto fail_thread;
@@ -114,36 +176,43 @@ int tf_capture_start(struct tf_capture **out, const char *path, const char *cons
 	return 0;
 
 fail_thread:
-	tf_capture_finish(capture->records);
-	if (capture->file != stdout)
-		fclose(capture->file);
-fail_open:
-	uv_cond_destroy(&capture->changed);
-	uv_mutex_destroy(&capture->mutex);
-	free(capture->waiting);
-	free(capture->writing);
-	free(capture);
-	return tf_error_set(error, err, "--capture %s cannot be written: %s", path, uv_strerror(err));
+	tf_capture_file_close(capture->file);
+fail_memory:
+	free_all(capture);
+	return tf_error_set(error, err, "--capture %s cannot be written: %s", path,
+			    uv_strerror(err));
 }
 
-static void add(struct tf_capture *capture, const struct tf_packet *packet, const uint8_t *bytes, uint32_t len,
-		int interface, const struct tf_capture_note *note)
+static uint16_t linktype_of(const struct tf_capture *capture, const struct tf_packet *packet)
 {
-	struct tf_capture_record record = { .bytes = bytes,
-					    .len = len,
-					    .original = len,
-					    .stamp = packet->stamp,
-					    .interface = (uint32_t) interface };
+	switch (packet->link) {
+	case TF_LINK_IP:
+		return TF_CAPTURE_RAW;
+	case TF_LINK_ETHERNET:
+		return TF_CAPTURE_ETHERNET;
+	default:
+		return packet->linktype > 0 ? (uint16_t)(packet->linktype - 1) : capture->linktype;
+	}
+}
 
-	if (!(packet->flags & TF_EDITED))
-		record.original += packet->missing;
+static void add(struct tf_capture *capture, const struct tf_packet *packet, const uint8_t *bytes,
+		uint32_t len, int side, const struct tf_capture_note *note)
+{
+	struct tf_capture_record record = {.bytes = bytes,
+					   .len = len,
+					   .original = len + packet->missing,
+					   .stamp = packet->stamp};
+
 	uv_mutex_lock(&capture->mutex);
-	while (capture->wait && capture->failed == 0 && capture->used + len + RECORD_REST > BUFFER_SIZE)
+	while (capture->wait && capture->failed == 0 &&
+	       capture->waiting.used + len + RECORD_REST > BUFFER_SIZE)
 		uv_cond_wait(&capture->changed, &capture->mutex);
-	if (capture->failed < 0 || capture->used + len + RECORD_REST > BUFFER_SIZE) {
+	if (capture->failed < 0 || capture->waiting.used + len + RECORD_REST > BUFFER_SIZE) {
 		capture->lost++;
 	} else {
+		record.interface = interface_of(capture, side, linktype_of(capture, packet));
 		tf_capture_add(capture->records, &record, note);
+		capture->waiting.count++;
 		uv_cond_signal(&capture->changed);
 	}
 	uv_mutex_unlock(&capture->mutex);
@@ -177,6 +246,20 @@ void tf_capture_before(struct tf_capture *capture, uint32_t i, const struct tf_p
 	capture->kept_used += packet->len;
 }
 
+/* The verdict in words where epb_verdict has none for it, and the callback. */
+static const char *comment_of(const struct tf_packet *packet, const char *callback, char *text,
+			      size_t size)
+{
+	const char *word = packet->flags & TF_FAILED		? "error in "
+			   : packet->verdict == TF_VERDICT_HOLD ? "held by "
+								: "";
+
+	if (word[0] == '\0')
+		return callback;
+	snprintf(text, size, "%s%s", word, callback);
+	return text;
+}
+
 void tf_capture_after(struct tf_capture *capture, uint32_t i, const struct tf_packet *packet,
 		      const char *callback)
 {
@@ -186,13 +269,14 @@ void tf_capture_after(struct tf_capture *capture, uint32_t i, const struct tf_pa
 		[TF_VERDICT_REPLY] = TF_CAPTURE_XDP_TX,
 		[TF_VERDICT_HOLD] = TF_CAPTURE_XDP_PASS,
 	};
-	struct tf_capture_note note = { TF_CAPTURE_INBOUND, verdicts[packet->verdict], callback };
-	struct tf_packet read = *packet;
+	char text[600];
+	struct tf_capture_note note = {TF_CAPTURE_INBOUND, verdicts[packet->verdict],
+				       comment_of(packet, callback, text, sizeof(text))};
 
 	if (i >= capture->kept_count || capture->kept[i].len == 0)
 		return;
-	read.flags &= (uint8_t) ~TF_EDITED;
-	add(capture, &read, capture->kept_bytes + capture->kept[i].at, capture->kept[i].len, packet->from, &note);
+	add(capture, packet, capture->kept_bytes + capture->kept[i].at, capture->kept[i].len,
+	    packet->from, &note);
 	if (!(packet->flags & TF_EDITED))
 		return;
 	if (packet->verdict == TF_VERDICT_FORWARD)
@@ -203,26 +287,17 @@ void tf_capture_after(struct tf_capture *capture, uint32_t i, const struct tf_pa
 
 void tf_capture_out(struct tf_capture *capture, const struct tf_packet *packet, int side)
 {
-	struct tf_capture_note note = { TF_CAPTURE_OUTBOUND, TF_CAPTURE_NO_VERDICT,
-					packet->number == 0		      ? "sent by the script"
-					: packet->verdict == TF_VERDICT_HOLD ? "held until now"
-									      : "edited" };
+	struct tf_capture_note note = {TF_CAPTURE_OUTBOUND, TF_CAPTURE_NO_VERDICT,
+				       packet->number == 0		    ? "sent by the script"
+				       : packet->verdict == TF_VERDICT_HOLD ? "held until now"
+									    : "edited"};
 
 	add(capture, packet, packet->data, packet->len, side, &note);
 }
 
-uint64_t tf_capture_lost(struct tf_capture *capture)
+int tf_capture_stop(struct tf_capture *capture)
 {
-	uint64_t lost;
-
-	uv_mutex_lock(&capture->mutex);
-	lost = capture->lost;
-	uv_mutex_unlock(&capture->mutex);
-	return lost;
-}
-
-int tf_capture_stop(struct tf_capture *capture, struct tf_error *error)
-{
+	uint64_t start = uv_hrtime(), lost, now;
 	int err;
 
 	if (capture == NULL)
@@ -230,20 +305,35 @@ int tf_capture_stop(struct tf_capture *capture, struct tf_error *error)
 	uv_mutex_lock(&capture->mutex);
 	capture->ending = 1;
 	uv_cond_broadcast(&capture->changed);
-	uv_mutex_unlock(&capture->mutex);
-	uv_thread_join(&capture->thread);
+	while (!capture->ended && (capture->wait || (now = uv_hrtime()) - start < PATIENCE)) {
+		if (capture->wait)
+			uv_cond_wait(&capture->changed, &capture->mutex);
+		else
+			uv_cond_timedwait(&capture->changed, &capture->mutex,
+					  PATIENCE - (now - start));
+	}
+	capture->abandoned = !capture->ended;
+	lost = capture->lost;
+	if (capture->abandoned || capture->failed < 0)
+		lost += capture->waiting.count;
+	if (capture->abandoned)
+		lost += capture->writing.count;
 	err = capture->failed;
-	if (capture->file != stdout && fclose(capture->file) != 0 && err == 0)
-		err = uv_translate_sys_error(errno);
-	if (err < 0)
-		tf_error_set(error, err, "--capture %s is not whole: %s", capture->path, uv_strerror(err));
-	tf_capture_finish(capture->records);
-	uv_cond_destroy(&capture->changed);
-	uv_mutex_destroy(&capture->mutex);
-	free(capture->waiting);
-	free(capture->writing);
-	free(capture->kept);
-	free(capture->kept_bytes);
-	free(capture);
+	uv_mutex_unlock(&capture->mutex);
+	if (capture->abandoned) {
+		tf_log(TF_LOG_WARNING, "--capture %s: its reader does not read", capture->path);
+	} else {
+		uv_thread_join(&capture->thread);
+		if (err == 0 && (err = tf_capture_file_close(capture->file)) < 0)
+			tf_log(TF_LOG_ERROR, "--capture %s is not whole: %s", capture->path,
+			       uv_strerror(err));
+	}
+	if (lost > 0)
+		tf_log(TF_LOG_WARNING,
+		       "--capture %s: %llu packets are not in it, since it could not be written%s",
+		       capture->path, (unsigned long long)lost, err < 0 ? "" : " as fast");
+	if (capture->abandoned)
+		return UV_ETIMEDOUT; /* the thread has it */
+	free_all(capture);
 	return err;
 }

@@ -1,10 +1,11 @@
 /*
  * --capture: a pcapng file of what came in, what went out, and what was decided.
  *
- * Two interfaces, left and right. A packet is written as it came in, with its verdict and the
- * callback that gave it; one that goes on changed also as it went out, and so are packets that the
- * script sent and those that were held. A thread of its own writes, so that the packet path never
- * waits for a disk or a reader; what does not fit into its buffer is left out and counted.
+ * Two interfaces, left and right; more where a replayed capture has several link types. A packet is
+ * written as it came in, with its verdict and the callback that gave it; one that goes on changed
+ * also as it went out, and so are packets that the script sent and those that were held. A thread
+ * of its own writes, so that the packet path never waits for a disk or a reader; what does not fit
+ * into its buffer is left out and counted.
  */
 #ifndef TF_CAPTURE_H
 #define TF_CAPTURE_H
@@ -18,8 +19,9 @@ struct tf_capture;
 enum { TF_CAPTURE_ETHERNET = 1, TF_CAPTURE_RAW = 101 };
 
 /*
- * Creates the file ("-": standard output) for packets of a LINKTYPE_…. names: the devices', by
- * side. wait: the caller has time and loses nothing (offline). 0, or a code with a sentence.
+ * Creates the file ("-": standard output). linktype: LINKTYPE_… of packets that are neither IP nor
+ * Ethernet and do not say their own; the first interfaces have it. names: the devices', by side.
+ * wait: the caller has time and loses nothing (offline). 0, or a code with a sentence.
  */
 int tf_capture_start(struct tf_capture **out, const char *path, const char *const names[2],
 		     uint16_t linktype, int wait, struct tf_error *error);
@@ -27,17 +29,18 @@ int tf_capture_start(struct tf_capture **out, const char *path, const char *cons
 /* Keeps packet i of a batch as it came in. */
 void tf_capture_before(struct tf_capture *capture, uint32_t i, const struct tf_packet *packet);
 
-/* Writes it with its verdict, and again if it goes on changed; callback is a comment, "" for none. */
+/* Writes it with its verdict, and again if it goes on changed; callback is a comment, "" for none.
+ */
 void tf_capture_after(struct tf_capture *capture, uint32_t i, const struct tf_packet *packet,
 		      const char *callback);
 
 /* Writes a packet that goes out to a side by itself: the script's own, or one that was held. */
 void tf_capture_out(struct tf_capture *capture, const struct tf_packet *packet, int side);
 
-/* Packets that were left out since the buffer was full or writing failed. */
-uint64_t tf_capture_lost(struct tf_capture *capture);
-
-/* Writes the rest, closes the file and frees all: 0, or the first error with a sentence. NULL is fine. */
-int tf_capture_stop(struct tf_capture *capture, struct tf_error *error);
+/*
+ * Writes the rest, closes the file, says what is not in it, and frees all. 0, or the first error. A
+ * reader that does not read is waited for a few seconds, unless the caller has time. NULL is fine.
+ */
+int tf_capture_stop(struct tf_capture *capture);
 
 #endif

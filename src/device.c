@@ -261,6 +261,8 @@ const char *tf_device_refuses(uint8_t link, const uint8_t *data, uint32_t len)
 	}
 	if (len == 0)
 		return "empty";
+	if (link == TF_LINK_OTHER)
+		return len > TF_PACKET_MAX ? "too long" : NULL;
 	if (len > TF_IP_MAX)
 		return "longer than the longest IP packet";
 	switch (data[0] >> 4) {

@@ -301,6 +301,7 @@ static void settle(struct tf_packet *packet, uint32_t n)
 	uint8_t *ip = packet->data + packet->network;
 
 	packet->len = packet->end = packet->payload + n;
+	packet->missing = 0;
 	packet->flags |= TF_EDITED;
 	if (packet->flags & TF_RAW) {
 		tf_parse(packet);

@@ -13,8 +13,19 @@ enum {
 	SLOW = 200 * 1000 * 1000 /* nanoseconds: names were looked up, so don't compile again */
 };
 
-struct tf_expression {
+/* The expression for packets of one link type. */
+struct variant {
+	int dlt;
+	int valid; /* else it selects none */
 	struct bpf_program program;
+};
+
+struct tf_expression {
+	struct bpf_program program; /* for a device's packets */
+	int valid;		    /* program is */
+	char *text;		    /* NULL: there are no packets of captures */
+	struct variant *variants;   /* variant_count of them, for captures' packets */
+	size_t variant_count;
 };
 
 /* A part [first, first + len) of the expression. */
@@ -45,10 +56,9 @@ static int needs_capture(const struct bpf_program *program)
 }
 
 /* 0 and *program is the caller's, or -1 with libpcap's reason. */
-static int compile(struct bpf_program *program, const char *text, uint8_t link,
-		   char reason[PCAP_ERRBUF_SIZE])
+static int compile_dlt(struct bpf_program *program, const char *text, int dlt,
+		       char reason[PCAP_ERRBUF_SIZE])
 {
-	int dlt = link == TF_LINK_ETHERNET ? DLT_EN10MB : DLT_RAW;
 	pcap_t *pcap = pcap_open_dead(dlt, TF_PACKET_MAX);
 	int status;
 
@@ -68,6 +78,12 @@ static int compile(struct bpf_program *program, const char *text, uint8_t link,
 	}
 	pcap_close(pcap);
 	return status;
+}
+
+static int compile(struct bpf_program *program, const char *text, uint8_t link,
+		   char reason[PCAP_ERRBUF_SIZE])
+{
+	return compile_dlt(program, text, link == TF_LINK_ETHERNET ? DLT_EN10MB : DLT_RAW, reason);
 }
 
 /* libpcap's reason to refuse the first len bytes of text and then tail; "" if it takes them. */
@@ -263,40 +279,123 @@ static int explain(const char *text, uint8_t link, const char *reason, int slow,
 	return tf_error_set(error, TF_ESCRIPT, "bad expression: %s\n%s", words, picture);
 }
 
-int tf_expression_compile(struct tf_expression **out, const char *text, uint8_t link,
-			  struct tf_error *error)
+static int create(struct tf_expression **out, const char *text, struct tf_error *error)
 {
-	struct tf_expression *expression;
-	char reason[PCAP_ERRBUF_SIZE];
-	uint64_t start = uv_hrtime();
-
 	*out = NULL;
 	if (strlen(text) > LONGEST)
 		return tf_error_set(error, TF_ESCRIPT,
 				    "bad expression: it has %zu bytes, and %d are allowed: "
 				    "split it over several callbacks",
 				    strlen(text), LONGEST);
-	expression = malloc(sizeof(*expression));
-	if (!expression)
-		return tf_error_set(error, UV_ENOMEM, "no memory for an expression");
-	if (compile(&expression->program, text, link, reason)) {
-		free(expression);
+	*out = calloc(1, sizeof(**out));
+	return *out ? 0 : tf_error_set(error, UV_ENOMEM, "no memory for an expression");
+}
+
+int tf_expression_compile(struct tf_expression **out, const char *text, uint8_t link,
+			  struct tf_error *error)
+{
+	char reason[PCAP_ERRBUF_SIZE];
+	uint64_t start = uv_hrtime();
+	int status = create(out, text, error);
+
+	if (status)
+		return status;
+	if (compile(&(*out)->program, text, link, reason)) {
+		tf_expression_free(*out);
+		*out = NULL;
 		return explain(text, link, reason, uv_hrtime() - start > SLOW, error);
 	}
-	*out = expression;
+	(*out)->valid = 1;
 	return 0;
+}
+
+int tf_expression_compile_any(struct tf_expression **out, const char *text, uint8_t link,
+			      struct tf_error *error)
+{
+	int status = tf_expression_compile(out, text, link, error);
+
+	if (status == TF_ESCRIPT && link != TF_LINK_ETHERNET &&
+	    !tf_expression_compile(out, text, TF_LINK_ETHERNET, NULL)) {
+		pcap_freecode(&(*out)->program);
+		(*out)->valid = 0;
+		status = 0;
+	}
+	if (status)
+		return status;
+	(*out)->text = strdup(text);
+	if ((*out)->text)
+		return 0;
+	tf_expression_free(*out);
+	*out = NULL;
+	return tf_error_set(error, UV_ENOMEM, "no memory for an expression");
 }
 
 void tf_expression_free(struct tf_expression *expression)
 {
 	if (!expression)
 		return;
-	pcap_freecode(&expression->program);
+	if (expression->valid)
+		pcap_freecode(&expression->program);
+	for (size_t i = 0; i < expression->variant_count; i++)
+		if (expression->variants[i].valid)
+			pcap_freecode(&expression->variants[i].program);
+	free(expression->variants);
+	free(expression->text);
 	free(expression);
 }
 
-int tf_expression_match(const struct tf_expression *expression, const struct tf_packet *packet)
+/* libpcap's own number of a link type in files, where they differ. */
+static int dlt_of(uint16_t linktype)
 {
-	return bpf_filter(expression->program.bf_insns, packet->data, packet->len, packet->len) !=
-	       0;
+	switch (linktype) {
+	case 12:
+	case 14:
+	case 101:
+		return DLT_RAW;
+	case 100:
+		return DLT_ATM_RFC1483;
+	default:
+		return linktype;
+	}
+}
+
+/* The expression for a link type, compiled if it is new; NULL without memory. */
+static struct variant *variant_for(struct tf_expression *expression, uint16_t linktype)
+{
+	int dlt = dlt_of(linktype);
+	char reason[PCAP_ERRBUF_SIZE];
+	struct variant *variant;
+
+	for (size_t i = 0; i < expression->variant_count; i++)
+		if (expression->variants[i].dlt == dlt)
+			return &expression->variants[i];
+	variant = realloc(expression->variants, (expression->variant_count + 1) * sizeof(*variant));
+	if (!variant)
+		return NULL;
+	expression->variants = variant;
+	variant += expression->variant_count++;
+	variant->dlt = dlt;
+	variant->valid = !compile_dlt(&variant->program, expression->text, dlt, reason);
+	return variant;
+}
+
+int tf_expression_match(struct tf_expression *expression, const struct tf_packet *packet)
+{
+	const struct bpf_program *program = &expression->program;
+	const uint8_t *bytes = packet->data;
+	uint32_t len = packet->len;
+
+	if (packet->linktype && expression->text) {
+		const struct variant *variant =
+			variant_for(expression, (uint16_t)(packet->linktype - 1));
+
+		if (!variant || !variant->valid)
+			return 0;
+		program = &variant->program;
+		bytes -= packet->prefix;
+		len += packet->prefix;
+	} else if (!expression->valid) {
+		return 0;
+	}
+	return bpf_filter(program->bf_insns, bytes, len + packet->missing, len) != 0;
 }

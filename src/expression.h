@@ -16,13 +16,22 @@ struct tf_expression;
 int tf_expression_compile(struct tf_expression **out, const char *text, uint8_t link,
 			  struct tf_error *error);
 
+/*
+ * The same for packets of captures, which have link types of their own (tf_packet.linktype): it is
+ * compiled for each of them when its first packet comes. An expression that means something for
+ * Ethernet is taken, and selects no packet of a link type for which it means nothing.
+ */
+int tf_expression_compile_any(struct tf_expression **out, const char *text, uint8_t link,
+			      struct tf_error *error);
+
 /* NULL is fine. */
 void tf_expression_free(struct tf_expression *expression);
 
 /*
- * 1 if it selects the packet as it now is, else 0. Any bytes are safe. About 2 ns an instruction of
+ * 1 if it selects the packet as it now is, else 0. A capture's packet is looked at with what stands
+ * before its data, and with its length on the wire, as tcpdump does. Any bytes are safe. About 2 ns an instruction of
  * `tcpdump -d`: 11 ns for "icmp", 25 for "tcp port 80".
  */
-int tf_expression_match(const struct tf_expression *expression, const struct tf_packet *packet);
+int tf_expression_match(struct tf_expression *expression, const struct tf_packet *packet);
 
 #endif

@@ -10,6 +10,7 @@
 static struct {
 	enum tf_log_level level;
 	int colour;
+	int transient; /* such a line is shown */
 } config = {.level = TF_LOG_INFO};
 
 static const struct {
@@ -36,7 +37,7 @@ int tf_log_colour(void)
 	return config.colour;
 }
 
-void tf_log_write(const char *bytes, unsigned long len)
+static void write_all(const char *bytes, unsigned long len)
 {
 	while (len) {
 		ssize_t n = write(STDERR_FILENO, bytes, len);
@@ -48,6 +49,23 @@ void tf_log_write(const char *bytes, unsigned long len)
 		bytes += n;
 		len -= (unsigned long)n;
 	}
+}
+
+void tf_log_write(const char *bytes, unsigned long len)
+{
+	if (config.transient)
+		tf_log_transient("");
+	write_all(bytes, len);
+}
+
+void tf_log_transient(const char *line)
+{
+	char text[160];
+	int len = snprintf(text, sizeof(text), "\r\033[K%s", line);
+
+	if (config.transient || *line)
+		write_all(text, (unsigned long)len);
+	config.transient = *line != 0;
 }
 
 void tf_log(enum tf_log_level level, const char *format, ...)

@@ -20,6 +20,12 @@ int tf_log_colour(void);
  */
 void tf_log(enum tf_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/*
+ * Shows a line without a newline, for a terminal: the next line, or the next of these, takes its
+ * place. "" only takes it away.
+ */
+void tf_log_transient(const char *line);
+
 /* Writes len bytes to standard error as they are, in one call where the system can. */
 void tf_log_write(const char *bytes, unsigned long len);
 

@@ -113,6 +113,7 @@ struct tf_packet {
 	uint8_t flags;      /* TF_RAW, TF_EDITED, TF_FAILED */
 	uint8_t prefix;     /* a capture's bytes before data, in the headroom, that scripts do not see */
 	uint16_t interface; /* a capture's interface that it was read from */
+	uint16_t linktype;  /* 1 + the capture's LINKTYPE_… of it; 0 for what comes from no capture */
 	uint32_t missing;   /* bytes behind len that it had on the wire and the capture left out */
 };
 /* cdef: end */

@@ -1,10 +1,13 @@
 #include "replay.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 #include <uv.h>
 
+#include "capture_write.h"
 #include "device/pcap.h"
+#include "interrupt.h"
 #include "log.h"
 #include "pipeline.h"
 #include "script.h"
@@ -12,144 +15,169 @@
 #define PROGRESS_NS 200000000 /* between two drawings of the bar */
 #define BAR_WIDTH   40
 
-struct progress {
-	int shown;
-	uint64_t last; /* uv_hrtime() of the last drawing */
+struct replay {
+	const struct tf_options *options;
+	struct tf_script *script;
+	struct tf_device *device; /* both sides */
+	struct tf_capture *capture;
+	struct tf_pipeline *pipeline;
+	uint64_t drawn; /* uv_hrtime() of the last drawing of the bar, 0: there is none */
+	int failed;	/* a code: OUT cannot be written, which has been said */
 };
 
-static void no_device_goes(void *arg, struct tf_device *device, int code)
+static const char *const names[2] = {"left", "right"};
+
+static void on_gone(void *arg, struct tf_device *device, int code)
 {
-	/* The replay's own loop sees every code. */
-	(void) arg;
-	(void) device;
-	(void) code;
+	struct replay *replay = arg;
+
+	replay->failed = code;
+	tf_log(TF_LOG_ERROR, "%s", tf_pcap_error(device));
 }
 
-/* On a terminal, for files of a known size that take longer than a moment. */
-static void draw_progress(struct progress *progress, const struct tf_device *device)
+/* For files of a known size that take longer than a moment. */
+static void draw_progress(struct replay *replay)
 {
 	uint64_t now = uv_hrtime(), at, size;
 	char line[128];
-	int filled, n;
+	int filled;
 
-	if (progress->last == 0)
-		progress->last = now;
-	if (now - progress->last < PROGRESS_NS)
+	if (now - replay->drawn < PROGRESS_NS)
 		return;
-	progress->last = now;
-	tf_pcap_progress(device, &at, &size);
+	replay->drawn = now;
+	tf_pcap_progress(replay->device, &at, &size);
 	if (size == 0)
 		return;
 	if (at > size)
 		at = size;
-	filled = (int) (at * BAR_WIDTH / size);
-	n = snprintf(line, sizeof(line), "\r[%.*s%*s] %3d%%", filled, "########################################",
-		     BAR_WIDTH - filled, "", (int) (at * 100 / size));
-	tf_log_write(line, (unsigned long) n);
-	progress->shown = 1;
-}
-
-static void clear_progress(struct progress *progress)
-{
-	static const char blank[] = "\r\033[K";
-
-	if (progress->shown)
-		tf_log_write(blank, sizeof(blank) - 1);
+	filled = (int)(at * BAR_WIDTH / size);
+	snprintf(line, sizeof(line), "[%.*s%*s] %3d%%", filled,
+		 "########################################", BAR_WIDTH - filled, "",
+		 (int)(at * 100 / size));
+	tf_log_transient(line);
 }
 
 static void list_callback(void *arg, const char *text)
 {
-	(void) arg;
+	(void)arg;
 	tf_log(TF_LOG_INFO, "callback  %s", text);
 }
 
-/* Every packet through the script, then the time that held packets need. 0, or a device's code. */
-static int run(struct tf_pipeline *pipeline, const struct tf_device *device, int show_progress)
+static int refuse_names(const struct tf_options *options, struct tf_error *error)
 {
-	struct progress progress = { 0 };
-	int count;
+	const char *capture = options->capture, *in = options->capture_in,
+		   *out = options->capture_out;
 
+	if (capture == NULL)
+		return 0;
+	if (out != NULL && (strcmp(capture, out) == 0 || tf_capture_same_file(capture, out)))
+		return tf_error_set(error, TF_EOPTION,
+				    "--capture and OUT are both %s: give one another name", out);
+	if (tf_capture_same_file(capture, in))
+		return tf_error_set(error, TF_EOPTION,
+				    "--capture would write over %s, which is read", in);
+	return 0;
+}
+
+static int open_all(struct replay *replay, struct tf_error *error)
+{
+	const struct tf_options *options = replay->options;
+	struct tf_pcap_config config = {options->capture_in, options->capture_out,
+					options->left_nets, options->left_net_count};
+	struct tf_side sides[2] = {{names[0], "pcap", TF_IP_MAX}, {names[1], "pcap", TF_IP_MAX}};
+	struct tf_pipeline_config parts = {
+		.verbose = options->verbose, .offline = 1, .gone = on_gone, .arg = replay};
+	int err;
+
+	err = tf_script_create(&replay->script, options, error);
+	if (err < 0)
+		return err;
+	tf_script_offline(replay->script, 1);
+	err = refuse_names(options, error);
+	if (err < 0)
+		return err;
+	err = tf_pcap_open(&replay->device, &config, error);
+	if (err < 0)
+		return err;
+	err = tf_script_load(replay->script, sides, replay->device->link, error);
+	if (err < 0)
+		return err;
+	if (!options->quiet)
+		tf_script_list(replay->script, list_callback, NULL);
+	if (options->capture != NULL) {
+		err = tf_capture_start(&replay->capture, options->capture, names,
+				       tf_pcap_linktype(replay->device), 1, error);
+		if (err < 0)
+			return err;
+	}
+	parts.capture = replay->capture;
+	parts.script = replay->script;
+	parts.device[TF_LEFT] = parts.device[TF_RIGHT] = replay->device;
+	err = tf_pipeline_create(&replay->pipeline, &parts);
+	if (err < 0)
+		return tf_error_set(error, err, "out of memory");
+	return tf_script_start(replay->script, error);
+}
+
+/* Every packet through the script, then the time that held packets need. The exit status. */
+static int run(struct replay *replay)
+{
+	int show = isatty(STDERR_FILENO) && !replay->options->verbose && !replay->options->quiet;
+	int count, err, status = TF_EXIT_OK;
+
+	replay->drawn = uv_hrtime();
 	do {
-		count = tf_pipeline_pump(pipeline, TF_LEFT);
-		if (show_progress)
-			draw_progress(&progress, device);
-	} while (count > 0);
-	clear_progress(&progress);
-	tf_pipeline_drain(pipeline);
-	return count;
+		count = tf_pipeline_pump(replay->pipeline, TF_LEFT);
+		if (show)
+			draw_progress(replay);
+	} while (count > 0 && replay->failed == 0 && !tf_interrupted());
+	tf_log_transient("");
+	if (tf_interrupted()) {
+		tf_log(TF_LOG_INFO, "interrupted: the rest of %s is not read",
+		       replay->options->capture_in);
+	} else if (count < 0 && replay->failed == 0) {
+		tf_log(TF_LOG_ERROR, "%s", tf_pcap_error(replay->device));
+		status = TF_EXIT_SYSTEM;
+	}
+	tf_pipeline_drain(replay->pipeline);
+	tf_script_stop(replay->script);
+	tf_pipeline_tick(replay->pipeline); /* what on_stop sent */
+	err = tf_pcap_finish(replay->device);
+	if (err < 0 && replay->failed == 0)
+		on_gone(replay, replay->device, err);
+	if (replay->failed < 0)
+		status = TF_EXIT_SYSTEM;
+	if (tf_capture_stop(replay->capture) < 0)
+		status = TF_EXIT_SYSTEM;
+	replay->capture = NULL;
+	if (tf_pcap_unseen(replay->device) > 0)
+		tf_log(TF_LOG_WARNING,
+		       "%llu packets, empty or longer than %d bytes, were passed on without the "
+		       "script",
+		       (unsigned long long)tf_pcap_unseen(replay->device), TF_PACKET_MAX);
+	if (!replay->options->quiet)
+		tf_pipeline_print(replay->pipeline);
+	return status;
 }
 
 int tf_command_replay(const struct tf_options *options)
 {
-	static const char *const names[2] = { "left", "right" };
-	struct tf_pcap_config config = { options->capture_in, options->capture_out, options->left_nets,
-					 options->left_net_count };
-	struct tf_side sides[2] = { { names[0], "pcap", TF_IP_MAX }, { names[1], "pcap", TF_IP_MAX } };
-	struct tf_pipeline_config parts = { .verbose = options->verbose, .offline = 1, .gone = no_device_goes };
-	struct tf_error error = { 0 };
-	struct tf_script *script = NULL;
-	struct tf_device *device = NULL;
-	struct tf_pipeline *pipeline = NULL;
-	struct tf_capture *capture = NULL;
+	struct replay replay = {.options = options};
+	struct tf_error error = {0};
 	int err, status;
 
-	err = tf_script_create(&script, options, &error);
-	if (err < 0)
-		goto fail;
-	tf_script_offline(script);
-	err = tf_pcap_open(&device, &config, &error);
-	if (err < 0)
-		goto fail;
-	err = tf_script_load(script, sides, device->link, &error);
-	if (err < 0)
-		goto fail;
-	if (!options->quiet)
-		tf_script_list(script, list_callback, NULL);
-	if (options->capture != NULL) {
-		err = tf_capture_start(&capture, options->capture, names, tf_pcap_linktype(device), 1, &error);
-		if (err < 0)
-			goto fail;
-	}
-	parts.capture = capture;
-	parts.script = script;
-	parts.device[TF_LEFT] = parts.device[TF_RIGHT] = device;
-	err = tf_pipeline_create(&pipeline, &parts);
-	if (err < 0) {
-		tf_error_set(&error, err, "out of memory");
-		goto fail;
-	}
-	err = tf_script_start(script, &error);
-	if (err < 0)
-		goto fail;
-
-	err = run(pipeline, device, isatty(2) && !options->verbose && !options->quiet);
-	tf_script_stop(script);
-	tf_pipeline_tick(pipeline); /* what on_stop sent */
-	status = TF_EXIT_OK;
-	if (tf_pcap_finish(device) < 0 || err < 0) {
-		tf_log(TF_LOG_ERROR, "%s", tf_pcap_error(device));
-		status = TF_EXIT_SYSTEM;
-	}
-	if (tf_capture_stop(capture, &error) < 0) {
+	tf_interrupt_catch();
+	err = open_all(&replay, &error);
+	if (err == 0) {
+		status = run(&replay);
+	} else {
 		tf_log(TF_LOG_ERROR, "%s", error.text);
-		status = TF_EXIT_SYSTEM;
+		status = tf_error_exit(err);
 	}
-	capture = NULL;
-	if (tf_pcap_unseen(device) > 0)
-		tf_log(TF_LOG_WARNING, "%llu packets, empty or longer than %d bytes, were passed on without the script",
-		       (unsigned long long) tf_pcap_unseen(device), TF_PACKET_MAX);
-	if (!options->quiet)
-		tf_pipeline_print(pipeline);
-	goto done;
-
-fail:
-	tf_log(TF_LOG_ERROR, "%s", error.text);
-	status = tf_error_exit(err);
-done:
-	tf_capture_stop(capture, NULL);
-	tf_pipeline_destroy(pipeline);
-	if (device != NULL)
-		tf_device_close(device);
-	tf_script_destroy(script);
+	tf_capture_stop(replay.capture);
+	tf_pipeline_destroy(replay.pipeline);
+	if (replay.device != NULL)
+		tf_device_close(replay.device);
+	tf_script_destroy(replay.script);
 	return status;
 }

@@ -261,8 +261,9 @@ void tf_script_run(struct tf_script *script, struct tf_batch *batch)
 	leave(script);
 }
 
-void tf_script_offline(struct tf_script *script)
+void tf_script_offline(struct tf_script *script, int captures)
 {
+	script->captures = (uint8_t) captures;
 	script->context.offline = 1;
 	script->context.now = 0;
 }

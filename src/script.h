@@ -45,8 +45,11 @@ void tf_script_counters(struct tf_script *script, void (*line)(void *arg, const 
 /* Calls on_start's functions and closes registration. 0, or TF_ESCRIPT as above. */
 int tf_script_start(struct tf_script *script, struct tf_error *error);
 
-/* Before load: the clock starts at 0 and is the packets' own, as tf_context.offline says. */
-void tf_script_offline(struct tf_script *script);
+/*
+ * Before load: the clock starts at 0 and is the packets' own, as tf_context.offline says. captures: packets
+ * come from captures, whose link types may differ from load's and from each other.
+ */
+void tf_script_offline(struct tf_script *script, int captures);
 
 /* Who hears what a script says, instead of a person at standard error. */
 struct tf_listener {

@@ -31,6 +31,7 @@ struct tf_script {
 	uint32_t label_count;
 	const struct tf_options *options;
 	uint8_t link; /* TF_LINK_…, from load on */
+	uint8_t captures; /* packets come from captures, whose link types may differ */
 	struct tf_report report;
 	struct tf_listener listener; /* all NULL: there is none */
 };

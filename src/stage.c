@@ -73,7 +73,7 @@ static int start_script(struct tf_stage *stage, uint8_t link, struct tf_error *e
 	err = tf_script_create(&stage->script, &stage->options, error);
 	if (err < 0)
 		return err;
-	tf_script_offline(stage->script);
+	tf_script_offline(stage->script, 0);
 	tf_script_listen(stage->script, &listener);
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++) {
 		sides[side] = (struct tf_side){stage->device[side]->name, "memory",

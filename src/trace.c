@@ -47,17 +47,17 @@ void tf_trace_before(struct tf_trace *trace, uint32_t i, const struct tf_packet 
 }
 
 /* Prints "12:00:01.123456 from > to  text  word note", the word in a colour on a terminal. */
-static void print(double when, const char *from, const char *to, const char *text, const char *word,
+static void print(int64_t stamp, const char *from, const char *to, const char *text, const char *word,
 		  const char *colour, const char *note)
 {
-	time_t seconds = (time_t) when;
+	time_t seconds = (time_t) (stamp / 1000000000);
 	struct tm tm = { 0 };
 	char line[2 * LINE];
 	int length;
 
 	localtime_r(&seconds, &tm);
 	length = snprintf(line, sizeof(line), "%02d:%02d:%02d.%06d %5s > %-5s  %s  %s%s%s%s%s\n", tm.tm_hour,
-			  tm.tm_min, tm.tm_sec, (int) ((when - (double) seconds) * 1e6), from, to, text,
+			  tm.tm_min, tm.tm_sec, (int) (stamp % 1000000000 / 1000), from, to, text,
 			  tf_log_colour() ? colour : "", word, tf_log_colour() ? "\033[0m" : "",
 			  note[0] ? " by " : "", note);
 	if (length >= (int) sizeof(line)) {
@@ -81,26 +81,27 @@ void tf_trace_after(struct tf_trace *trace, uint32_t i, const struct tf_packet *
 	} else if (packet->verdict == TF_VERDICT_REPLY) {
 		word = "reply";
 		colour = "\033[36m";
+	} else if (packet->verdict == TF_VERDICT_HOLD) {
+		word = "hold";
+		colour = "\033[33m";
 	}
 	if (packet->flags & TF_FAILED) {
 		word = packet->verdict == TF_VERDICT_FORWARD ? "error, forward" : "error, drop";
 		colour = "\033[35m";
 	}
-	print((double) packet->stamp / 1e9, from, to, trace->lines[i], word, colour, tf_script_callback(script, packet->callback));
+	print(packet->stamp, from, to, trace->lines[i], word, colour, tf_script_callback(script, packet->callback));
 	if (!goes_on || !(packet->flags & TF_EDITED))
 		return;
 	tf_packet_describe(packet, now, sizeof(now));
-	print((double) packet->stamp / 1e9, "", packet->verdict == TF_VERDICT_REPLY ? from : to, now, "edited", "\033[33m", "");
+	print(packet->stamp, "", packet->verdict == TF_VERDICT_REPLY ? from : to, now, "edited", "\033[33m", "");
 }
 
 void tf_trace_sent(struct tf_trace *trace, struct tf_packet *packet, int side)
 {
-	uv_timeval64_t now = { 0, 0 };
 	char text[LINE];
 
 	(void) trace;
-	uv_gettimeofday(&now);
 	tf_parse(packet);
 	tf_packet_describe(packet, text, sizeof(text));
-	print((double) now.tv_sec + now.tv_usec / 1e6, "", sides[side], text, "sent", "\033[34m", "");
+	print(packet->stamp, "", sides[side], text, "sent", "\033[34m", "");
 }

@@ -20,42 +20,38 @@ enum {
 	LINKTYPE_LINUX_SLL2 = 276
 };
 
+enum { SLL = 16, SLL2 = 20, FAMILY = 4 }; /* bytes before IP */
+
 struct pcap {
 	struct tf_device device;
 	struct tf_pcap_config config;
 	struct tf_capture_reader *reader;
 	struct tf_capture_writer *writer; /* NULL: nothing is written */
-	int ng;				  /* writer writes pcapng */
+	struct tf_capture_format format;  /* of writer */
 	uint32_t written_interfaces;	  /* pcapng: interfaces that writer knows */
-	uint16_t linktype;		  /* of the first packet */
-	struct tf_capture_record next;	  /* what is read next, if waiting */
-	int waiting;
+	uint16_t linktype;	       /* of the first packet, and of those that a script makes */
+	uint32_t interface;	       /* likewise */
+	struct tf_capture_record next; /* what is read next, if state is 1 */
+	int state;		       /* of the reader: 1 there is more, 0 the end, or a code */
 	uint64_t unseen;
-	struct tf_error error;
+	struct tf_error error; /* of the reader's state, or of the first write that failed */
 };
 
 static struct pcap *pcap_of(struct tf_device *device)
 {
-	return (struct pcap *) device;
+	return (struct pcap *)device;
 }
 
-/* What a link type carries, and the length of what stands before the header that scripts see first. */
-static uint8_t link_of(uint16_t linktype, uint8_t *prefix)
+/* What a script sees of this link type's packets. */
+static uint8_t link_of(uint16_t linktype)
 {
-	*prefix = 0;
 	switch (linktype) {
 	case LINKTYPE_ETHERNET:
 		return TF_LINK_ETHERNET;
-	case LINKTYPE_LINUX_SLL2:
-		*prefix = 20;
-		return TF_LINK_IP;
-	case LINKTYPE_LINUX_SLL:
-		*prefix = 16;
-		return TF_LINK_IP;
 	case LINKTYPE_NULL:
 	case LINKTYPE_LOOP:
-		*prefix = 4;
-		return TF_LINK_IP;
+	case LINKTYPE_LINUX_SLL:
+	case LINKTYPE_LINUX_SLL2:
 	case LINKTYPE_RAW_12:
 	case LINKTYPE_RAW_14:
 	case LINKTYPE_RAW:
@@ -67,52 +63,88 @@ static uint8_t link_of(uint16_t linktype, uint8_t *prefix)
 	}
 }
 
+/* An address family of BSD, Darwin or Linux that is IP's, in either byte order. */
+static int is_ip_family(const uint8_t *at)
+{
+	uint32_t family = at[0] | at[1] ? (uint32_t)at[0] | (uint32_t)at[1] << 8
+					: (uint32_t)at[2] << 8 | at[3];
+
+	return family == 2 || family == 10 || family == 24 || family == 28 || family == 30;
+}
+
+static int is_ip_type(const uint8_t *at)
+{
+	return (at[0] == 0x08 && at[1] == 0x00) || (at[0] == 0x86 && at[1] == 0xdd);
+}
+
+/* What a script sees of a packet, and how many bytes of it stand before that. */
+static uint8_t classify(const struct tf_capture_record *record, uint8_t *prefix)
+{
+	const uint8_t *bytes = record->bytes;
+	int is_ip = 1;
+
+	*prefix = 0;
+	switch (record->linktype) {
+	case LINKTYPE_LINUX_SLL2:
+		*prefix = SLL2;
+		is_ip = record->len > SLL2 && is_ip_type(bytes);
+		break;
+	case LINKTYPE_LINUX_SLL:
+		*prefix = SLL;
+		is_ip = record->len > SLL && is_ip_type(bytes + 14);
+		break;
+	case LINKTYPE_NULL:
+	case LINKTYPE_LOOP:
+		*prefix = FAMILY;
+		is_ip = record->len > FAMILY && is_ip_family(bytes);
+		break;
+	}
+	if (is_ip)
+		return link_of(record->linktype);
+	*prefix = 0;
+	return TF_LINK_OTHER;
+}
+
 /* The link header of a packet that a script made, where the capture's packets have one. */
 static uint8_t make_prefix(uint16_t linktype, const struct tf_packet *packet, uint8_t *into)
 {
 	int ip6 = packet->data[0] >> 4 == 6;
-	uint32_t family = ip6 ? 24 : 2; /* BSD's numbers, which readers know on every system */
-	uint8_t prefix;
+	uint8_t family = ip6 ? 24 : 2; /* BSD's numbers, which readers know on every system */
 
-	link_of(linktype, &prefix);
-	memset(into, 0, prefix);
+	memset(into, 0, SLL2);
 	switch (linktype) {
-	case LINKTYPE_NULL:
-		memcpy(into, &family, 4);
-		break;
+	case LINKTYPE_NULL: /* either byte order will do */
 	case LINKTYPE_LOOP:
-		into[3] = (uint8_t) family;
-		break;
+		into[3] = family;
+		return FAMILY;
 	case LINKTYPE_LINUX_SLL:
 		into[1] = 4; /* sent by us */
 		into[2] = 0xff;
 		into[3] = 0xfe; /* ARPHRD_NONE */
 		into[14] = ip6 ? 0x86 : 0x08;
 		into[15] = ip6 ? 0xdd : 0x00;
-		break;
+		return SLL;
 	case LINKTYPE_LINUX_SLL2:
 		into[0] = ip6 ? 0x86 : 0x08;
 		into[1] = ip6 ? 0xdd : 0x00;
 		into[8] = 0xff;
 		into[9] = 0xfe;
 		into[10] = 4;
-		break;
+		return SLL2;
+	default:
+		return 0;
 	}
-	return prefix;
 }
 
-/* Keeps the reader's next record: 1, 0 at the end, or a code. */
 static int look_ahead(struct pcap *pcap)
 {
-	int got = tf_capture_next(pcap->reader, &pcap->next, &pcap->error);
-
-	pcap->waiting = got == 1;
-	return got;
+	return pcap->state = tf_capture_next(pcap->reader, &pcap->next, &pcap->error);
 }
 
 static int fail(struct pcap *pcap, int code)
 {
-	return tf_error_set(&pcap->error, code, "%s cannot be written: %s", pcap->config.out, tf_error_name(code));
+	return tf_error_set(&pcap->error, code, "%s cannot be written: %s", pcap->config.out,
+			    uv_strerror(code));
 }
 
 static int write_record(struct pcap *pcap, const struct tf_capture_record *record)
@@ -122,14 +154,19 @@ static int write_record(struct pcap *pcap, const struct tf_capture_record *recor
 
 	if (pcap->writer == NULL)
 		return 0;
-	if (!pcap->ng && record->linktype != pcap->linktype)
-		return tf_error_set(&pcap->error, UV_EINVAL,
-				    "%s cannot hold several link types: name it OUT.pcapng", pcap->config.out);
-	if (pcap->ng) {
+	if (!pcap->format.ng && record->linktype != pcap->linktype)
+		return tf_error_set(
+			&pcap->error, UV_EINVAL,
+			"%s cannot hold the packet at byte %llu: it is of link type %u, and those "
+			"before it of %u; name it OUT.pcapng",
+			pcap->config.out, (unsigned long long)record->offset, record->linktype,
+			pcap->linktype);
+	if (pcap->format.ng) {
 		tf_capture_interfaces(pcap->reader, &interfaces);
-		for (; pcap->written_interfaces <= record->interface && err == 0; pcap->written_interfaces++)
-			err = tf_capture_add_interface(
-				pcap->writer, interfaces[pcap->written_interfaces].linktype, NULL);
+		for (; pcap->written_interfaces <= record->interface && err == 0;
+		     pcap->written_interfaces++)
+			err = tf_capture_add_interface(pcap->writer,
+						       &interfaces[pcap->written_interfaces]);
 	}
 	if (err == 0)
 		err = tf_capture_add(pcap->writer, record, NULL);
@@ -160,7 +197,8 @@ static int side_of(const struct pcap *pcap, struct tf_packet *packet)
 		const uint8_t *address = packet->data + at;
 		uint32_t whole = prefix->length / 8, rest = prefix->length % 8;
 
-		if ((prefix->family == 4 ? 4u : 16u) != width || memcmp(address, prefix->bytes, whole) != 0)
+		if ((prefix->family == 4 ? 4u : 16u) != width ||
+		    memcmp(address, prefix->bytes, whole) != 0)
 			continue;
 		if (rest == 0 || (address[whole] ^ prefix->bytes[whole]) >> (8 - rest) == 0)
 			return TF_LEFT;
@@ -173,27 +211,24 @@ static void take_record(struct pcap *pcap, struct tf_batch *batch, uint8_t *room
 {
 	const struct tf_capture_record *record = &pcap->next;
 	struct tf_packet *packet;
-	uint8_t prefix, link = link_of(record->linktype, &prefix);
+	uint8_t prefix, link = classify(record, &prefix);
 
-	if (record->len <= prefix) { /* cut short within its link header: nothing is known of it */
-		prefix = 0;
-		link = TF_LINK_OTHER;
-	}
 	memcpy(room - prefix, record->bytes, record->len);
 	packet = tf_batch_commit(batch, record->len - prefix);
 	packet->link = link;
 	packet->prefix = prefix;
-	packet->interface = (uint16_t) record->interface;
+	packet->interface = (uint16_t)record->interface;
+	packet->linktype = (uint16_t)(record->linktype + 1);
 	packet->missing = record->original > record->len ? record->original - record->len : 0;
 	packet->stamp = record->stamp;
-	packet->from = (uint8_t) side_of(pcap, packet);
+	packet->from = (uint8_t)side_of(pcap, packet);
 }
 
 static int read_batch(struct tf_device *device, struct tf_batch *batch)
 {
 	struct pcap *pcap = pcap_of(device);
 
-	while (pcap->waiting) {
+	while (pcap->state > 0) {
 		uint8_t *room;
 		int err;
 
@@ -210,11 +245,9 @@ static int read_batch(struct tf_device *device, struct tf_batch *batch)
 				break;
 			take_record(pcap, batch, room);
 		}
-		err = look_ahead(pcap);
-		if (err < 0)
-			return err;
+		look_ahead(pcap);
 	}
-	return (int) batch->count;
+	return pcap->state < 0 && batch->count == 0 ? pcap->state : (int)batch->count;
 }
 
 static int write_batch(struct tf_device *device, struct tf_packet *const *packets, uint32_t count,
@@ -224,20 +257,23 @@ static int write_batch(struct tf_device *device, struct tf_packet *const *packet
 
 	for (uint32_t i = 0; i < count; i++) {
 		struct tf_packet *packet = packets[i];
-		struct tf_capture_record record = { .stamp = packet->stamp, .interface = packet->interface };
-		const struct tf_capture_interface *interfaces;
+		struct tf_capture_record record = {.stamp = packet->stamp};
 		int err;
 
-		tf_capture_interfaces(pcap->reader, &interfaces);
-		record.linktype = interfaces[packet->interface].linktype;
-		if (packet->number == 0) {
+		if (packet->linktype > 0) {
+			record.linktype = (uint16_t)(packet->linktype - 1);
+			record.interface = packet->interface;
+		} else { /* the script made it */
+			uint8_t *start = packet->data - TF_HEADROOM;
+
 			record.linktype = pcap->linktype;
-			packet->prefix = make_prefix(record.linktype, packet, packet->data - 20);
-			memmove(packet->data - packet->prefix, packet->data - 20, packet->prefix);
+			record.interface = pcap->interface;
+			packet->prefix = make_prefix(record.linktype, packet, start);
+			memmove(packet->data - packet->prefix, start, packet->prefix);
 		}
 		record.bytes = packet->data - packet->prefix;
 		record.len = packet->prefix + packet->len;
-		record.original = record.len + (packet->flags & TF_EDITED ? 0 : packet->missing);
+		record.original = record.len + packet->missing;
 		err = write_record(pcap, &record);
 		if (err < 0)
 			return err;
@@ -249,23 +285,23 @@ static int write_batch(struct tf_device *device, struct tf_packet *const *packet
 
 static int start(struct tf_device *device, uv_loop_t *loop, tf_device_ready_cb ready, void *arg)
 {
-	(void) device;
-	(void) loop;
-	(void) ready;
-	(void) arg;
+	(void)device;
+	(void)loop;
+	(void)ready;
+	(void)arg;
 	return UV_ENOSYS; /* offline only: tf_pipeline_pump */
 }
 
 static int dropped(struct tf_device *device, uint64_t *packets)
 {
-	(void) device;
+	(void)device;
 	*packets = 0;
 	return 0;
 }
 
 static void stop(struct tf_device *device)
 {
-	(void) device;
+	(void)device;
 }
 
 static void close_device(struct tf_device *device)
@@ -296,21 +332,18 @@ static int ends_with(const char *text, const char *end)
 
 static int open_writer(struct pcap *pcap, struct tf_error *error)
 {
-	const struct tf_capture_interface *interfaces;
-	uint32_t count = tf_capture_interfaces(pcap->reader, &interfaces);
-	int nanoseconds = 0;
-
-	for (uint32_t i = 0; i < count; i++)
-		nanoseconds |= interfaces[i].ticks > 1000000;
-	pcap->ng = ends_with(pcap->config.out, ".pcapng");
-	return tf_capture_create(&pcap->writer, pcap->config.out, pcap->ng, pcap->linktype, nanoseconds, error);
+	tf_capture_format(pcap->reader, &pcap->format);
+	if (pcap->format.ng)
+		pcap->format.linktype = pcap->linktype;
+	pcap->format.ng = ends_with(pcap->config.out, ".pcapng");
+	return tf_capture_create(&pcap->writer, pcap->config.out, &pcap->format, error);
 }
 
-int tf_pcap_open(struct tf_device **out, const struct tf_pcap_config *config, struct tf_error *error)
+int tf_pcap_open(struct tf_device **out, const struct tf_pcap_config *config,
+		 struct tf_error *error)
 {
 	struct pcap *pcap = calloc(1, sizeof(*pcap));
 	const struct tf_capture_interface *interfaces;
-	uint8_t prefix;
 	int err;
 
 	if (pcap == NULL)
@@ -322,16 +355,21 @@ int tf_pcap_open(struct tf_device **out, const struct tf_pcap_config *config, st
 	err = tf_capture_open(&pcap->reader, config->in, error);
 	if (err < 0)
 		goto fail;
-	err = look_ahead(pcap);
-	if (err < 0) {
-		*error = pcap->error;
+	if (config->out != NULL && tf_capture_same_file(config->in, config->out)) {
+		err = tf_error_set(
+			error, TF_EOPTION,
+			"%s is read and cannot be written at once: give OUT another name",
+			config->in);
 		goto fail;
 	}
-	if (pcap->waiting)
+	look_ahead(pcap); /* where it fails, the first read says so */
+	if (pcap->state > 0) {
 		pcap->linktype = pcap->next.linktype;
-	else if (tf_capture_interfaces(pcap->reader, &interfaces) > 0)
+		pcap->interface = pcap->next.interface;
+	} else if (tf_capture_interfaces(pcap->reader, &interfaces) > 0) {
 		pcap->linktype = interfaces[0].linktype;
-	pcap->device.link = link_of(pcap->linktype, &prefix);
+	}
+	pcap->device.link = link_of(pcap->linktype);
 	if (config->out != NULL) {
 		err = open_writer(pcap, error);
 		if (err < 0)
@@ -347,22 +385,22 @@ fail:
 
 const char *tf_pcap_error(const struct tf_device *device)
 {
-	return ((const struct pcap *) device)->error.text;
+	return ((const struct pcap *)device)->error.text;
 }
 
 uint64_t tf_pcap_unseen(const struct tf_device *device)
 {
-	return ((const struct pcap *) device)->unseen;
+	return ((const struct pcap *)device)->unseen;
 }
 
 uint16_t tf_pcap_linktype(const struct tf_device *device)
 {
-	return device->link == TF_LINK_IP ? LINKTYPE_RAW : ((const struct pcap *) device)->linktype;
+	return device->link == TF_LINK_IP ? LINKTYPE_RAW : ((const struct pcap *)device)->linktype;
 }
 
 void tf_pcap_progress(const struct tf_device *device, uint64_t *at, uint64_t *size)
 {
-	tf_capture_progress(((const struct pcap *) device)->reader, at, size);
+	tf_capture_progress(((const struct pcap *)device)->reader, at, size);
 }
 
 int tf_pcap_finish(struct tf_device *device)

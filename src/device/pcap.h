@@ -9,9 +9,10 @@
 #include "../device.h"
 
 struct tf_pcap_config {
-	const char *in;		     /* "-": standard input */
-	const char *out;	     /* NULL: nothing is written; "-": standard output */
-	const struct tf_prefix *left; /* packets from these addresses come from the left, else NULL */
+	const char *in;	 /* "-": standard input */
+	const char *out; /* NULL: nothing is written; "-": standard output */
+	const struct tf_prefix
+		*left; /* packets from these addresses come from the left, else NULL */
 	uint32_t left_count;
 };
 
@@ -21,7 +22,8 @@ struct tf_pcap_config {
  * packets come from the left. What stands before IP in cooked and loopback captures is kept apart
  * and written again. 0, or a code with a sentence.
  */
-int tf_pcap_open(struct tf_device **out, const struct tf_pcap_config *config, struct tf_error *error);
+int tf_pcap_open(struct tf_device **out, const struct tf_pcap_config *config,
+		 struct tf_error *error);
 
 /* The sentence of the error that a read or write of the device answered. */
 const char *tf_pcap_error(const struct tf_device *device);
