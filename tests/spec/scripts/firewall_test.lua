@@ -66,6 +66,9 @@ end)
 t.scenario("errors and fragments come through, broken packets do not", function()
    passes(tf.right, { ip = { src = "10.77.0.9", dst = inside }, icmp = { type = 3, code = 1 } })
    passes(tf.right, { ip = { src = "fd77::9", dst = "fd77::1" }, icmp6 = { type = 2 } })
+   passes(tf.right, { ip = { src = "fe80::9", dst = "fd77::1" }, icmp6 = { type = 135 } })
+   refused{ ip = { src = "fe80::9", dst = "fd77::1" }, icmp6 = { type = 138 } }
+   refused{ ip = { src = outside, dst = inside, proto = 47 }, payload = "tunnelled" }
    local whole = tf.packet{ ip = { src = outside, dst = inside }, udp = { sport = 53, dport = 9 }, payload = ("x"):rep(32) }
    local later = whole:copy()
    later.ip4.offset = 64

@@ -50,6 +50,14 @@ t.scenario("made-up addresses do not pile up, nor free a busy host", { set = { k
    equal(send("10.77.0.1", 1), 0)
 end)
 
+t.scenario("who has been silent is forgotten: after two minutes, or for others", { set = { kbit = 0.008, hosts = 100 } }, function()
+   equal(send("10.77.0.1", 4), 3)
+   t.advance(121)
+   equal(send("10.77.0.1", 4), 3)
+   for i = 1, 200 do equal(send("10.1.0." .. i, 1), 1) end
+   equal(send("10.77.0.1", 4), 3)
+end)
+
 t.scenario("what is not IP passes", { link = "ethernet" }, function()
    t.send(tf.left, { eth = { dst = "ff:ff:ff:ff:ff:ff", type = 0x88b5 }, payload = "?" })
    t.expect_same(tf.right)

@@ -64,11 +64,24 @@ t.scenario("a wrong knock begins anew, a repeated one is nothing", { set = { kno
    assert(result(1, 2, 1, 2, 3))
 end)
 
+t.scenario("ten thousand hosts are known at a time", function()
+   knock(7000, 8000)
+   for i = 1, 10000 do
+      t.send(tf.left, syn(7000, ("198.51.%d.%d"):format(i / 256, i % 256)))
+      t.take(tf.right)
+   end
+   t.send(tf.left, syn(9000))
+   t.expect_same(tf.right) -- the first two knocks are forgotten
+   closed()
+end)
+
 t.scenario("other ports, answers and other protocols pass", function()
    for _, packet in ipairs { syn(80), { ip = { dst = "10.77.0.2" }, udp = { dport = 22 } } } do
       t.send(tf.left, packet)
       t.expect_same(tf.right)
    end
+   t.send(tf.left, { ip = { dst = "10.77.0.2" }, tcp = { sport = 22, dport = 22, flags = "SA" } })
+   t.expect_same(tf.right)
    t.send(tf.right, syn(22))
    t.expect_same(tf.left)
 end)
