@@ -297,7 +297,7 @@ void tf_capture_out(struct tf_capture *capture, const struct tf_packet *packet, 
 
 int tf_capture_stop(struct tf_capture *capture)
 {
-	uint64_t start = uv_hrtime(), lost, now;
+	uint64_t start = uv_hrtime(), now = start, lost;
 	int err;
 
 	if (capture == NULL)
