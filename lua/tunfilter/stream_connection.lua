@@ -10,20 +10,23 @@
 ---    told    what the sender has been told to have arrived
 ---    has     what the receiver has said that it has: a new offset
 ---
---- A FIN counts as a byte, as in TCP. Held bytes count as arrived only if more has come behind them:
---- until then their sender has to keep them, and when it sends them again, without more, they go on
---- as they are. What comes behind a gap is answered as the receiver would, with SACK blocks.
+--- A FIN counts as a byte, as in TCP. What comes behind a gap is answered as the receiver would, with
+--- SACK blocks. Held bytes count as arrived only if more has come behind them. Until then their
+--- sender has to keep them, and sends them again when it has heard nothing for a while. Perhaps what
+--- came behind them was lost, and it sends that only when it has been told that they arrived: so it
+--- is told. If then still nothing comes, they go on as they are, and are sent until they arrive.
 local core = require "tunfilter.core"
 local live = require "tunfilter.live"
 local map = require "tunfilter.stream_map"
 local packet = require "tunfilter.packet"
 local queue = require "tunfilter.stream_queue"
+local timer = require "tunfilter.timer"
 local send = require "tunfilter.init".members.send
 local verdict = require "tunfilter.verdict"
 
 local M = {}
 
-local ffi, C = core.ffi, core.C
+local ffi, C, context = core.ffi, core.C, core.context
 local band, tobit = bit.band, bit.tobit
 
 local FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
@@ -35,6 +38,10 @@ local budget = { used = 0, max = 2 ^ 26 }
 
 -- Edits with fewer bytes than this between them are made one, up to so many old bytes: it takes less.
 local close, joined = 64, 512
+
+-- Seconds that more bytes may take when held ones have come again (a sender tries again after 0.2 at the
+-- least), and how often these are sent then.
+local patience, tries = 0.4, 8
 
 local options = ffi.new "struct tf_tcp_options"
 
@@ -83,6 +90,7 @@ local function new_half(syn, editor)
       done = 0, edge = 0, top = 0, told = 0, has = 0,
       held = "",
       fin = nil,                    -- offset of its FIN, when all before it has come
+      last = nil, until_then = nil, -- a copy of the packet that brought held bytes again; when to give up
    }
 end
 
@@ -93,7 +101,7 @@ end
 -- How far the sender may be told that its bytes have arrived.
 local function arrived(half)
    if half.has < out(half) then return half.map:to_old(half.has) end
-   return half.top > half.edge and half.edge or half.done
+   return (half.top > half.edge or half.last) and half.edge or half.done
 end
 
 -- Where old offsets are for the receiver, for packets without bytes.
@@ -114,7 +122,7 @@ local function window_of(half, window, scale)
    local unit = 2 ^ scale
    local growth = math.max(1, out(half) / math.max(half.edge, 1))
    local flying = out(half) - half.has
-   local room = half.edge - half.told + math.max(0, window * unit - flying) / growth
+   local room = half.done - half.told + math.max(0, window * unit - flying) / growth
    local value = math.floor(room / unit)
    if value < 1 and window > 0 and flying == 0 then return 1 end
    return math.min(math.max(value, 0), 65535)
@@ -281,6 +289,7 @@ end
 -- Bytes of which some are new: text begins at old offset from, at most half.edge.
 local function advance(half, text, from, fin)
    local base = from
+   half.last = nil
    if half.held ~= "" then -- those that were looked at count, whatever comes now
       text = text:sub(1, math.max(0, half.done - from)) .. half.held .. text:sub(half.edge - from + 1)
       base = math.min(from, half.done)
@@ -300,12 +309,44 @@ local function advance(half, text, from, fin)
    return text, base, to, fin
 end
 
--- Bytes that came before. Gives the end of those that may go on.
-local function again(half, from, to, fin)
-   if half.held ~= "" and to == half.edge and half.top == to and half.has == out(half) and from < to then
-      half.done, half.held = to, "" -- nothing more comes
+-- Sends the bytes that were held, which their sender has forgotten, until they have arrived.
+local function push(half, receiver, copy, left)
+   local begin = half.map:back(half.done, half.told, half.has)
+   if begin == half.done or left == 0 then return end
+   local text, start = half.map:render(begin, half.done, "", half.done)
+   copy.payload = text
+   local p = packet.resolve(copy)
+   put(p, 4, 4, number(half, start))
+   put(p, 8, 4, half.ack)
+   put(p, 14, 2, half.window)
+   C.tf_tcp_options_read(p, options)
+   options.val, options.ecr = half.clock or 0, receiver.clock or 0
+   options.present = band(options.present, TIMESTAMP)
+   write_options(p, 0)
+   send(copy.to, copy)
+   timer.after(0.2 * 2 ^ (tries - left), function() push(half, receiver, copy, left - 1) end)
+end
+
+-- Held bytes have come again, and nothing behind them. Each time that they do their sender has not heard
+-- yet that they arrived, and the time begins anew.
+local function wait(half, receiver, pkt)
+   half.until_then = context.now + patience
+   if half.last then return end
+   local copy = pkt:copy()
+   half.last = copy
+   local function look()
+      if half.last ~= copy then return end
+      if context.now < half.until_then and half.top == half.edge then
+         timer.after(half.until_then - context.now, look)
+         return
+      end
+      half.last = nil
+      if half.top > half.edge then return end
+      keep(half, half.done, half.edge, half.held, half.done)
+      half.done, half.held = half.edge, ""
+      push(half, receiver, copy, tries)
    end
-   return math.min(to, half.done), fin and half.fin == to
+   timer.after(patience, look)
 end
 
 local function room_for_edits(half)
@@ -332,8 +373,10 @@ local function receive(half, receiver, pkt, p, seq, fin)
    local whole = from == half.done and half.held == "" and not half.queue[1]
    local last = fin
    if to + (fin and 1 or 0) <= half.edge then
-      text = text_of(p)
-      to, last = again(half, from, to, fin)
+      if half.held ~= "" and half.ack and to == half.edge and half.top == to and half.has == out(half) then
+         wait(half, receiver, pkt)
+      end
+      text, to, last = text_of(p), math.min(to, half.done), fin and half.fin == to
       if to <= from and not last then
          answer(half, receiver, pkt, p)
          return absorb(half, pkt, p)

@@ -99,11 +99,11 @@ end
 --- Where to begin so that what comes before an old offset is there too, as far as its sender has been
 --- told (up to `told`) that it has arrived, and the receiver (which has new bytes up to `has`) lacks it.
 function map:back(old, told, has)
-   local i = find(self, self.at, old)
+   local i = find(self, self.at, old - 1)
    while i >= self.first do
-      local at, behind = self.at[i], self.at[i] + self.len[i]
-      if behind < old or at >= told or self.start[i] + #self.text[i] <= has then break end
-      if at < old then old = at end
+      local at = self.at[i]
+      if at + self.len[i] < old or at >= told or self.start[i] + #self.text[i] <= has then break end
+      old = at
       i = i - 1
    end
    return old
