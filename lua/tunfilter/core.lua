@@ -12,6 +12,7 @@ if jit.arch == "x64" and jit.version_num <= 20100 then
    local compiled_next = next
    local function interpreted_next(t, key) return compiled_next(t, key) end
    jit.off(interpreted_next)
+   jit.off(table.foreach) -- which has such a loop of its own
    next = interpreted_next
    function pairs(t)
       if type(t) ~= "table" then error(("bad argument #1 to 'pairs' (table expected, got %s)"):format(type(t)), 2) end
