@@ -52,7 +52,7 @@ local function read_headers(message, text, at)
          last = name:lower()
          headers[last] = (headers[last] and headers[last] .. ", " or "") .. trimmed(value)
       elseif last and line:find "^[ \t]" then
-         headers[last] = headers[last] .. " " .. trimmed(line) -- the value goes on
+         headers[last] = trimmed(headers[last] .. " " .. trimmed(line)) -- the value goes on
       else
          last = nil
       end

@@ -62,7 +62,7 @@ local function read_extensions(s, at, last, hello)
       local behind = at + 4 + size
       if behind > last + 1 then return end
       if kind == 0 then
-         hello.server_name = host_name(sub(s, at + 4, behind - 1))
+         hello.server_name = hello.server_name or host_name(sub(s, at + 4, behind - 1))
       elseif kind == 16 then
          hello.alpn = protocols(sub(s, at + 4, behind - 1))
       end
@@ -72,7 +72,7 @@ end
 
 local function parse(bytes)
    local s = handshake(sub(bytes, 1, max_hello))
-   if not s or (byte(s, 1) or client_hello) ~= client_hello then return nil end
+   if not s or bytes == "" or (byte(s, 1) or client_hello) ~= client_hello then return nil end
    local hello = { alpn = {}, whole = false }
    local low = u16(s, 3)
    if not low then return hello end
