@@ -2,7 +2,7 @@
 local M = {}
 
 -- In the reference's order; tunfilter/meta*.lua are stubs and no part of the library.
-local files = { "meta.lua", "meta_packet.lua", "meta_lists.lua", "meta_netem.lua", "meta_protocols.lua", "meta_test.lua" }
+local files = { "meta.lua", "meta_packet.lua", "meta_lists.lua", "meta_netem.lua", "meta_protocols.lua", "meta_stream.lua", "meta_test.lua" }
 
 -- Splits "TYPE rest": a type may have spaces in brackets and behind the colon of a function's result.
 local function split_type(text)

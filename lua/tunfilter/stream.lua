@@ -187,12 +187,4 @@ function M.rewrite(t)
    return callback(from, t.http, function() return rewriter(fn) end)
 end
 
-return setmetatable({}, {
-   __index = function(_, key)
-      local value = M[key]
-      if value == nil then fault(suggest("tunfilter.stream", key, M)) end
-      return value
-   end,
-   __newindex = function() fault "tunfilter.stream cannot be changed" end,
-   __metatable = "tunfilter.stream",
-})
+return require "tunfilter.module"("tunfilter.stream", M)

@@ -63,7 +63,7 @@ test("everything in the module has a stub", function()
 end)
 
 test("the protocols' modules have stubs", function()
-   for _, name in ipairs { "Dns", "Tls", "Http" } do
+   for _, name in ipairs { "Dns", "Tls", "Http", "Stream" } do
       local _, members = debug.getupvalue(debug.getmetatable(require("tunfilter." .. name:lower())).__index, 1)
       local real = {}
       for key in pairs(members) do real[key] = "function" end

@@ -1,0 +1,92 @@
+---@meta tunfilter.stream
+-- Stubs of text that is changed in TCP connections; see meta.lua.
+
+--- Text in TCP connections that becomes other text, of any length: `require "tunfilter.stream"`.
+---
+--- TCP numbers every byte. When text grows or shrinks, all numbers behind it are others, so these callbacks change sequence
+--- numbers on the one way and acknowledgements, SACK blocks and windows on the other, for as long as the connection lives. A
+--- word may begin in one packet and end in the next: what may be its beginning waits for more (if the sender then falls
+--- silent, it goes on as it is when TCP has sent it again, after about 0.6 s). What comes before its turn waits until the rest has
+--- come; what is sent again is changed again in the same way.
+---
+--- So that all this can be done:
+---
+--- - The callback sees both directions: with `tf.on_packet`, no `from`, and an expression for both, as `"tcp port 80"`. Which
+---   side's text is changed is said by `from` in the call here.
+--- - It must see the connection's beginning. Connections that were there before pass as they are.
+--- - At most one of these callbacks for a connection. It may send packets besides the one that it is called for, and like all
+---   that a script sends, these are not shown to the callbacks behind it.
+--- - Text is bytes: in TLS, or in an answer that is compressed, there is no word to be found.
+---
+--- **HTTP** counts its text, too. `http = true` makes the client's request one of HTTP/1.0, without `Accept-Encoding`, `Range`
+--- and what keeps a connection open, and takes `Content-Length` out of the answer: it ends where the server closes the
+--- connection. The words are looked for behind the answer's headers. This is not done in chunks, since a client of HTTP/1.0
+--- knows none, and the chunks of a server may cut a word in two; the price is one connection an answer. A body that
+--- is encoded (compressed, or in chunks all the same), and what is not HTTP, passes as it is.
+---
+--- Memory: 2 MiB at most a connection for what waits, 64 MiB for all, and what replaces text until it is acknowledged;
+--- 65,536 connections, the one that was silent for longest goes first, and passes unchanged from then on, which breaks it if its
+--- numbers were shifted. The same happens when the script is loaded anew.
+---
+---```lua
+---local tf = require "tunfilter"
+---local stream = require "tunfilter.stream"
+---
+---tf.on_packet("tcp port 80", stream.replace{ "Directory", "Telephone", from = tf.right, http = true })
+---```
+---@class tunfilter.Stream
+local stream = {}
+
+--- A callback for tf.on_packet that replaces words: plain text, the leftmost first, of two at one place the one that is named
+--- first; what was put in is not looked at again.
+---
+--- Errors: no pairs of old and new, an old text of no or more than 1,024 bytes, no `from`, another field.
+---
+---```lua
+---local tf = require "tunfilter"
+---local stream = require "tunfilter.stream"
+---
+---tf.on_packet("tcp port 8000", stream.replace{ "cat", "elephant", "elephant", "cat", from = tf.right, http = true, max = 10 })
+---```
+---@param words tunfilter.StreamWords
+---@return fun(pkt: tunfilter.Packet): tunfilter.Verdict? callback
+function stream.replace(words) end
+
+--- What stream.replace takes: pairs of an old text and a new one, and who sends it.
+---@class tunfilter.StreamWords
+---@field [1] string The old text, and behind it the new one; then the next pair.
+---@field from tunfilter.Side The side that sends the text.
+---@field http? boolean Replace in the bodies of HTTP answers, and mend what HTTP says of their length.
+---@field max? integer How often at most in one connection.
+
+--- A callback for tf.on_packet that has a function change the text. The function is called as
+--- `fn(text, last, state)`: with the next bytes, whether they are the last ones, and a table that is this connection's own. It
+--- returns the new text (nil: it stays), and how many bytes at the end of `text` it has left out because it must see
+--- more first: it is given them again, with more behind them. Bytes that are left out while nothing comes go on
+--- as they are after a while. It is called once for each byte, in order, whatever is lost or sent again.
+---
+--- Errors: something else than a function, no `from`, another field. If the function raises an error the packet has the
+--- verdict of `--on-error`.
+---
+---```lua
+---local tf = require "tunfilter"
+---local stream = require "tunfilter.stream"
+---
+---tf.on_packet("tcp port 8000", stream.rewrite{ from = tf.right, http = true,
+---   function(text, last, state)
+---      state.lines = state.lines or 0
+---      return (text:gsub("\n", function()
+---         state.lines = state.lines + 1
+---         return ("\n%4d  "):format(state.lines)
+---      end))
+---   end })
+---```
+---@param how tunfilter.StreamFunction
+---@return fun(pkt: tunfilter.Packet): tunfilter.Verdict? callback
+function stream.rewrite(how) end
+
+--- What stream.rewrite takes.
+---@class tunfilter.StreamFunction
+---@field [1] fun(text: string, last: boolean, state: table): string?, integer? The function.
+---@field from tunfilter.Side The side that sends the text.
+---@field http? boolean The bodies of HTTP answers only, and mend what HTTP says of their length.
