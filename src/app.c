@@ -257,6 +257,7 @@ void tf_app_destroy(struct tf_app *app)
 		if (app->started) {
 			tf_script_stop(app->script);
 			tf_pipeline_tick(app->pipeline); /* what on_stop sent */
+			tf_pipeline_give_up(app->pipeline);
 			if (!app->options->quiet)
 				tf_pipeline_print(app->pipeline);
 		}

@@ -15,6 +15,25 @@ static struct tf_script *script_of(lua_State *L)
 	return lua_touserdata(L, lua_upvalueindex(1));
 }
 
+/* What is between the stack's place when the library was opened and now; within what any system has. */
+#define STACK_MAX (1 << 20)
+
+/* Raises an error where C's stack is too deep for one more call back into Lua. */
+static void check_stack(lua_State *L)
+{
+	intptr_t used = (intptr_t) script_of(L)->stack - (intptr_t) __builtin_frame_address(0);
+
+	if (used > STACK_MAX || used < -STACK_MAX)
+		luaL_error(L, "stack overflow: functions call each other without an end");
+}
+
+/* check_stack(): for what C calls back. */
+static int binding_check_stack(lua_State *L)
+{
+	check_stack(L);
+	return 0;
+}
+
 /* "12:00:01.123 ", local time. */
 static void add_time(luaL_Buffer *buffer)
 {
@@ -39,6 +58,7 @@ static int binding_log(lua_State *L)
 	luaL_Buffer buffer;
 	size_t length;
 
+	check_stack(L); /* a __tostring may log */
 	lua_getglobal(L, "tostring");
 	for (int i = 1; i <= count; i++) {
 		lua_pushvalue(L, -1);
@@ -118,6 +138,7 @@ static int binding_link(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
+	{ "check_stack", binding_check_stack },
 	{ "log", binding_log },
 	{ "expression", binding_expression },
 	{ "link", binding_link },
@@ -193,6 +214,7 @@ int tf_binding_open(lua_State *L)
 	struct tf_script *script = lua_touserdata(L, 1);
 	const struct tf_embedded *declarations = tf_embedded_find("declarations");
 
+	script->stack = __builtin_frame_address(0);
 	luaL_openlibs(L);
 	lua_pushlightuserdata(L, script);
 	lua_setfield(L, LUA_REGISTRYINDEX, "tunfilter");

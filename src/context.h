@@ -15,6 +15,7 @@ struct tf_context {
 	struct tf_batch *batch;	  /* the batch that is being dispatched, or NULL */
 	double now;		  /* seconds on the run's clock */
 	double due;		  /* seconds on it: when the next timer wants to run; 1e300 never */
+	uint32_t once;		  /* timers of tf.after that have not run yet */
 	uint32_t callback;	  /* index of the running callback, from 1; 0 outside */
 	uint8_t offline;	  /* the clock is the packets' own: each has its time, timers run between */
 };

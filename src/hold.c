@@ -112,6 +112,15 @@ uint32_t tf_hold_count(const struct tf_hold *hold)
 	return hold->count;
 }
 
+uint32_t tf_hold_count_to(const struct tf_hold *hold, uint8_t side)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < hold->count; i++)
+		count += hold->heap[i]->side == side;
+	return count;
+}
+
 void tf_hold_release(struct tf_hold *hold, double now, struct tf_outbox *outbox, uint32_t before_packet)
 {
 	while (hold->count > 0 && hold->heap[0]->due <= now) {

@@ -25,8 +25,9 @@ int tf_hold_add(struct tf_hold *hold, const struct tf_packet *packet, uint8_t si
 /* When the first is due, in seconds; above 1e299 if none is held. */
 double tf_hold_due(const struct tf_hold *hold);
 
-/* How many are held. */
+/* How many are held; and how many of them go to a side. */
 uint32_t tf_hold_count(const struct tf_hold *hold);
+uint32_t tf_hold_count_to(const struct tf_hold *hold, uint8_t side);
 
 /*
  * Moves all that are due at this time to the outbox, as going before packet `before` of the batch.

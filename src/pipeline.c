@@ -12,6 +12,8 @@
 #include "trace.h"
 
 #define ROUNDS	    4 /* batches of one device before the other has its turn */
+#define DRAIN_SECONDS 3600
+#define DRAIN_TIMERS  1000000
 #define OUT_PACKETS (TF_BUDGET + 2 * TF_OUTBOX_PACKETS)
 
 struct tf_pipeline {
@@ -347,8 +349,21 @@ void tf_pipeline_advance(struct tf_pipeline *pipeline, double now)
 
 void tf_pipeline_drain(struct tf_pipeline *pipeline)
 {
-	while (tf_hold_count(pipeline->hold) > 0)
-		tf_pipeline_advance(pipeline, tf_hold_due(pipeline->hold));
+	double end = pipeline->clock + DRAIN_SECONDS;
+
+	for (int i = 0; i < DRAIN_TIMERS; i++) {
+		double due = tf_pipeline_due(pipeline);
+
+		if (due > end || (tf_hold_count(pipeline->hold) == 0 && tf_script_once(pipeline->config.script) == 0))
+			break;
+		tf_pipeline_advance(pipeline, due);
+	}
+}
+
+void tf_pipeline_give_up(struct tf_pipeline *pipeline)
+{
+	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
+		pipeline->stats.direction[side].lost += tf_hold_count_to(pipeline->hold, !side);
 }
 
 void tf_pipeline_stop(struct tf_pipeline *pipeline)

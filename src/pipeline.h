@@ -41,8 +41,14 @@ int tf_pipeline_pump(struct tf_pipeline *pipeline, int side);
 /* Offline: lets time pass up to this (seconds, the run's clock), with timers and held packets in their order. */
 void tf_pipeline_advance(struct tf_pipeline *pipeline, double now);
 
-/* Offline: lets time pass until no packet is held any more. */
+/*
+ * Offline: lets time pass until no packet is held and every tf.after has run, an hour of it and a
+ * million timers at most: a script may set timers for ever.
+ */
 void tf_pipeline_drain(struct tf_pipeline *pipeline);
+
+/* At the end of a live run: the packets that are held still are lost. */
+void tf_pipeline_give_up(struct tf_pipeline *pipeline);
 
 /* Watches both devices on the loop. 0 or a code. */
 int tf_pipeline_start(struct tf_pipeline *pipeline, uv_loop_t *loop);

@@ -10,24 +10,26 @@
 
 #define REPORT_SECONDS 10
 
-/* The "rules.lua:12" that a message begins with; the whole message where it has none. */
-static size_t place_length(const char *msg)
+/* The length of the "rules.lua:12" that a message begins with; 0 where it has none. */
+static size_t place_of(const char *msg)
 {
-	const char *colon = strchr(msg, ':');
-	size_t length = strlen(msg);
-
-	while (colon != NULL) {
+	for (const char *colon = strchr(msg, ':'); colon != NULL; colon = strchr(colon + 1, ':')) {
 		size_t digits = strspn(colon + 1, "0123456789");
 
-		if (digits > 0 && colon[1 + digits] == ':') {
-			length = (size_t) (colon + 1 + digits - msg);
-			break;
-		}
-		colon = strchr(colon + 1, ':');
+		if (digits > 0 && colon[1 + digits] == ':')
+			return (size_t) (colon + 1 + digits - msg);
 	}
-	return length < sizeof(((struct tf_report *) 0)->places[0]) - 1
-		       ? length
-		       : sizeof(((struct tf_report *) 0)->places[0]) - 1;
+	return 0;
+}
+
+/* What errors are told apart by: their places; the whole message where it has none. */
+static size_t place_length(const char *msg)
+{
+	size_t length = place_of(msg), most = sizeof(((struct tf_report *) 0)->places[0]) - 1;
+
+	if (length == 0)
+		length = strlen(msg);
+	return length < most ? length : most;
 }
 
 static int place_known(const struct tf_report *report, const char *msg)
@@ -70,14 +72,18 @@ int tf_report_handler(lua_State *L)
 	script = lua_touserdata(L, -1);
 	lua_pop(L, 1);
 
-	if (lua_type(L, 1) != LUA_TSTRING) {
-		if (!luaL_callmeta(L, 1, "__tostring") || lua_type(L, -1) != LUA_TSTRING)
+	if (!lua_isstring(L, 1)) {
+		if (luaL_getmetafield(L, 1, "__tostring"))
+			lua_pushvalue(L, 1);
+		if (lua_gettop(L) == 1 || lua_pcall(L, 1, 1, 0) != 0 || lua_type(L, -1) != LUA_TSTRING)
 			lua_pushfstring(L, "the error value is a %s", luaL_typename(L, 1));
 		lua_replace(L, 1);
 		lua_settop(L, 1);
 	}
 	script->report.traceback[0] = '\0';
-	if (!place_known(&script->report, lua_tostring(L, 1))) {
+	/* LuaJIT's frames are not whole where compiled code ran out of stack: nobody may walk them then. */
+	if (!place_known(&script->report, lua_tostring(L, 1)) &&
+	    strstr(lua_tostring(L, 1), "stack overflow") == NULL) {
 		luaL_traceback(L, L, "", 1);
 		keep_traceback(&script->report, lua_tostring(L, -1));
 		lua_pop(L, 1);
@@ -100,10 +106,14 @@ void tf_report_error(struct tf_script *script, const char *msg, const struct tf_
 {
 	struct tf_report *report = &script->report;
 	char line[512] = "", text[sizeof(report->traceback) + 1024];
+	const char *callback = packet != NULL ? tf_script_callback(script, packet->callback) : "";
 
+	/* Behind `return pkt:u8(99)` Lua no longer knows the line. */
+	if (place_of(msg) > 0 || strstr(msg, callback) != NULL)
+		callback = "";
 	report->total++;
 	if (script->listener.error != NULL) {
-		snprintf(text, sizeof(text), "%s%s", msg, report->traceback);
+		snprintf(text, sizeof(text), "%s%s%s%s", callback, *callback ? ": " : "", msg, report->traceback);
 		script->listener.error(script->listener.arg, text);
 		return;
 	}
@@ -124,7 +134,8 @@ void tf_report_error(struct tf_script *script, const char *msg, const struct tf_
 		return;
 	}
 	tf_packet_describe(packet, line, sizeof(line));
-	tf_log(TF_LOG_ERROR, "%s%s\n\tpacket %.0f from %s, %u bytes: %s\n\tit is %s (--on-error); more errors here are counted",
-	       msg, report->traceback, packet->number, packet->from == TF_LEFT ? "left" : "right", packet->len,
+	tf_log(TF_LOG_ERROR,
+	       "%s%s%s%s\n\tpacket %.0f from %s, %u bytes: %s\n\tit is %s (--on-error); more errors here are counted",
+	       callback, *callback ? ": " : "", msg, report->traceback, packet->number, packet->from == TF_LEFT ? "left" : "right", packet->len,
 	       line, packet->verdict == TF_VERDICT_FORWARD ? "forwarded" : "dropped");
 }

@@ -22,9 +22,11 @@ static double clock_now(void)
 /* Puts message and traceback on top of the stack into error, and empties the stack to its slots. */
 static int take_error(struct tf_script *script, struct tf_error *error)
 {
-	const char *text = lua_tostring(script->L, -1);
+	const char *text = lua_tostring(script->L, -1), *hint = "";
 
-	tf_error_set(error, TF_ESCRIPT, "%s%s", text ? text : "out of memory", script->report.traceback);
+	if (text != NULL && strstr(text, "global 'tf' (a nil value)") != NULL)
+		hint = "\n\ta script begins with: local tf = require \"tunfilter\"";
+	tf_error_set(error, TF_ESCRIPT, "%s%s%s", text ? text : "out of memory", script->report.traceback, hint);
 	script->report.traceback[0] = '\0';
 	lua_settop(script->L, SLOT_TOP);
 	return TF_ESCRIPT;
@@ -293,6 +295,11 @@ void tf_script_tick(struct tf_script *script, double now)
 double tf_script_due(const struct tf_script *script)
 {
 	return script->context.due;
+}
+
+uint32_t tf_script_once(const struct tf_script *script)
+{
+	return script->context.once;
 }
 
 void tf_script_stop(struct tf_script *script)

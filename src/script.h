@@ -74,6 +74,9 @@ void tf_script_tick(struct tf_script *script, double now);
 /* When the next timer is due, in seconds on the same clock; above 1e299 if there is none. */
 double tf_script_due(const struct tf_script *script);
 
+/* Timers of tf.after that have not run yet. */
+uint32_t tf_script_once(const struct tf_script *script);
+
 /* Calls on_stop's functions; an error in one is reported and the next is called. */
 void tf_script_stop(struct tf_script *script);
 

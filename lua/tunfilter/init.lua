@@ -38,7 +38,7 @@ local M = {
 local function callable(x)
    if type(x) == "function" then return true end
    local meta = type(x) == "table" and debug.getmetatable(x)
-   return type(meta) == "table" and type(meta.__call) == "function"
+   return type(meta) == "table" and type(meta.__call) == "function" and meta.__metatable ~= "verdict"
 end
 
 -- "rules.lua:12", where a function was written, or where something else that can be called was registered.

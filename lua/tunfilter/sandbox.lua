@@ -29,7 +29,7 @@ end
 -- Everything that a script finds as a global, made anew, so that no script changes the library's.
 local function safe_globals()
    local env = copy(globals, [[assert error getmetatable ipairs next pairs pcall rawequal rawget rawlen rawset
-      select setmetatable tonumber tostring type unpack xpcall _VERSION]])
+      select setmetatable tonumber tostring type unpack _VERSION]])
    env.bit = copy(bit, "arshift band bnot bor bswap bxor lshift rol ror rshift tobit tohex")
    env.coroutine = copy(coroutine, "create isyieldable resume running status wrap yield")
    env.math = copy(math, [[abs acos asin atan atan2 ceil cos cosh deg exp floor fmod frexp huge ldexp log log10
@@ -45,6 +45,13 @@ local function safe_globals()
       if what == "count" then return collectgarbage "count" end
       error(("collectgarbage: only \"collect\" and \"count\", not %s"):format(tostring(what)), 2)
    end
+   -- LuaJIT's frames are not whole where compiled code ran out of stack, and a handler could walk them.
+   env.xpcall = function(fn, handler, ...)
+      return xpcall(fn, function(value)
+         if type(value) == "string" and value:find("stack overflow", 1, true) then return value end
+         return handler(value)
+      end, ...)
+   end
    env._G = env
    return env
 end
@@ -56,16 +63,7 @@ end
 
 local function add_loaders(env)
    function env.load(text, name, _, e)
-      if type(text) == "function" then
-         local parts = {}
-         for part in text do
-            if part == "" then break end
-            parts[#parts + 1] = part
-         end
-         text = table.concat(parts)
-      end
-      if type(text) ~= "string" then error("load: a string or a function, not a " .. type(text), 2) end
-      return load_text(text, name or ("=" .. text:sub(1, 30)), e or env)
+      return load_text(text, name, e or env)
    end
    env.loadstring = function(text, name) return env.load(text, name) end
 end
@@ -100,6 +98,9 @@ local function make_require(folder, env, fallback)
       if path then text, message = read(path) end
       if not text then
          if fallback then return fallback(name) end
+         if package.loaded[name] or package.preload[name] then
+            error(("require: '%s' is not for scripts (--unsafe gives them all of Lua)"):format(name), 2)
+         end
          error(("require: there is no module '%s': neither one of tunfilter's nor %s"):format(name:sub(1, 80),
             path and message or "a plain name of a file beside the script"), 2)
       end
@@ -115,10 +116,26 @@ local function make_require(folder, env, fallback)
    end
 end
 
+-- What C calls back takes C's stack, which Lua does not watch: the program would end where it does.
+local function watched(fn)
+   return function(...)
+      core.host.check_stack()
+      return fn(...)
+   end
+end
+
 -- ("x"):upper() finds the real table, so nothing in it may be worth having, nor the table be had.
-local function seal_strings()
+local function seal_libraries()
+   if not string.dump then return end -- it is done
    string.dump = nil
    getmetatable("").__metatable = "string"
+   string.gsub = watched(string.gsub)
+   coroutine.resume = watched(coroutine.resume)
+   local wrap = coroutine.wrap
+   coroutine.wrap = function(fn)
+      if type(fn) ~= "function" then return wrap(fn) end -- its error
+      return watched(wrap(fn))
+   end
 end
 
 --- Compiles the script at path: its chunk, with its environment set; or nil and a message.
@@ -132,10 +149,10 @@ function M.compile(path, unsafe)
       env.print = init.members.log
       env.require = make_require(folder, env, real_require)
    else
+      seal_libraries()
       env = safe_globals()
       add_loaders(env)
       env.require = make_require(folder, env)
-      seal_strings()
    end
    return load_text(without_shebang(text), "@" .. path, env)
 end

@@ -18,6 +18,7 @@ local function side(index, word)
          error("tf." .. word .. " cannot be changed", 2)
       end,
       __tostring = function() return word end,
+      __concat = function(a, b) return tostring(a) .. tostring(b) end,
       __metatable = "side",
    })
    return proxy, values

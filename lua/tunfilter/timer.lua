@@ -40,6 +40,7 @@ end
 
 local function push(timer)
    size = size + 1
+   if timer.once then context.once = context.once + 1 end
    up(size, timer)
    context.due = heap[1].due
 end
@@ -49,6 +50,7 @@ local function remove(timer)
    if not i then return end
    local last = heap[size]
    heap[size], size, timer.index = nil, size - 1, nil
+   if timer.once then context.once = context.once - 1 end
    if last ~= timer then
       if before(last, timer) then up(i, last) else down(i, last) end
    end
@@ -80,7 +82,7 @@ local function add(name, seconds, fn, every)
    -- Offline the clock stands still between events; a timer that sets itself anew must not stop it.
    if context.offline ~= 0 then seconds = math.max(seconds, 1e-6) end
    serial = serial + 1
-   local timer = { due = context.now + seconds, serial = serial, fn = fn, every = every and seconds }
+   local timer = { due = context.now + seconds, serial = serial, fn = fn, every = every and seconds, once = not every }
    push(timer)
    local self = setmetatable({}, object)
    timers[self] = timer

@@ -3,6 +3,7 @@
 local function verdict(text)
    return setmetatable({}, {
       __tostring = function() return text end,
+      __call = function() error(text .. " is to be returned, not called: return " .. text, 2) end,
       __newindex = function() error(text .. " cannot be changed", 2) end,
       __metatable = "verdict",
    })

@@ -1,0 +1,57 @@
+"""What a replay does behind the last packet: timers that are to run once, and packets that are held."""
+import os
+import subprocess
+
+import pytest
+from scapy.all import IP, UDP, PcapReader, wrpcap
+
+TUNFILTER = os.environ.get("TUNFILTER", "build/tunfilter")
+
+
+def replay(folder, rules, count=5):
+    packets = [IP(src="10.0.0.1", dst="10.0.0.2", id=i) / UDP(dport=9) for i in range(count)]
+    for i, packet in enumerate(packets):
+        packet.time = 1700000000 + i
+    wrpcap(str(folder / "in.pcap"), packets)
+    (folder / "rules.lua").write_text('local tf = require "tunfilter"\n' + rules)
+    done = subprocess.run([TUNFILTER, "replay", "rules.lua", "in.pcap", "out.pcap"], cwd=folder,
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return [(round(float(p.time) - 1700000000, 6), p.id) for p in PcapReader(str(folder / "out.pcap"))]
+
+
+def test_copies_that_are_sent_later_all_come_out(tmp_path):
+    out = replay(tmp_path, """
+tf.every(0.25, function() end)
+tf.on_packet(function(pkt)
+   local copy = pkt:copy()
+   tf.after(2.5, function() tf.send(tf.right, copy) end)
+   return tf.drop
+end)
+""")
+    assert out == [(i + 2.5, i) for i in range(5)]
+
+
+def test_a_timer_may_set_the_next_one(tmp_path):
+    out = replay(tmp_path, """
+tf.on_packet(function(pkt)
+   if pkt.number < 5 then return tf.drop end
+   local copy, rounds = pkt:copy(), 0
+   local function again()
+      rounds = rounds + 1
+      copy.ip4.id = rounds
+      tf.send(tf.right, copy)
+      if rounds < 3 then tf.after(10, again) end
+   end
+   tf.after(10, again)
+   return pkt:hold(5)
+end)
+""")
+    assert out == [(9, 4), (14, 1), (24, 2), (34, 3)]
+
+
+@pytest.mark.parametrize("timer", ["tf.every(1, function() end)",
+                                   "local function f() tf.after(0, f) end f()",
+                                   "local function f() tf.after(7200, f) end f()"])
+def test_timers_that_never_end_do_not_keep_it(tmp_path, timer):
+    assert len(replay(tmp_path, timer, count=2)) == 2
