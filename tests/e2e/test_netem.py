@@ -224,6 +224,14 @@ def test_rate(place):
             assert data == same and abs(left - free) <= 1, (number_of(data), left, free)
 
 
+def test_rate_with_jitter(place):
+    """A delay below nothing does not let a packet's bits go before it is there."""
+    packets = evenly(5000, gap=10_000_000)
+    delays = delays_of(packets, replay(place, 'rate = "10mbit", jitter = 0.001', packets))
+    assert min(delays) == 48_000 and 1_000_000 < max(delays) <= 1_048_000
+    binomial(delays.count(48_000), 5000, 0.5)
+
+
 def test_rates_in_words(place):
     packets = [(0, packet(0, 100))]
     for rate, nanoseconds in (('"8kbit"', 10**8), ('"0.5 Mbit"', 1_600_000), ('"1gbit"', 800), ('"800bit"', 10**9),
@@ -310,6 +318,11 @@ def test_limit(place):
     assert all(abs(a - b) <= 1 for (a, _), (b, _) in zip(got, expected))
     got = replay(place, "delay = 1", [(i, packet(i)) for i in range(1500)])
     assert [number_of(data) for _, data in got] == list(range(1000))
+
+
+def test_limit_holds_for_duplicates(place):
+    got = replay(place, "duplicate = 1, delay = 1, limit = 9", [(i, packet(i)) for i in range(20)])
+    assert [number_of(data) for _, data in got] == [0, 0, 1, 1, 2, 2, 3, 3, 4]
 
 
 def test_limit_with_jitter(place):
