@@ -245,6 +245,17 @@ def test_rewrite_http_hides_that_compression_is_welcome(lab, rules):
             assert sums_right(came)
 
 
+@pytest.mark.parametrize("host", [RIGHT, "[%s]" % RIGHT6])
+def test_rewrite_http_any(place, rules, site, host):
+    options = ["--on-right", serve(8000, site, "::")]
+    fetch = ["curl", "-gsSf", "--compressed", "-m", "10", "http://%s:8000/page" % host]
+    done = ok(harness.run_lab(place, rules("rewrite-http-any"), *fetch, options=options))
+    assert done.stdout == "Good morning, and Good morning again.\n"
+    done = ok(harness.run_lab(place, rules("rewrite-http-any"), *fetch,
+                              options=[*options, "--set", "old=ello", "--set", "new=i"]))
+    assert done.stdout == "Hi, and Hi again.\n"
+
+
 def test_count_protocols(place, rules):
     done = ok(harness.run_lab(place, rules("count-protocols"), "sh", "-c",
                               "ping -c 3 -i 0.2 right; ping -c 1 %s; sleep 1" % RIGHT6,
