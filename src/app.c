@@ -233,12 +233,6 @@ void tf_app_stop(struct tf_app *app, int status)
 
 static void close_handles(struct tf_app *app)
 {
-	for (int i = 0; i < app->signal_count; i++) {
-		int number = app->signals[i].signum;
-
-		uv_close((uv_handle_t *) &app->signals[i], NULL);
-		signal(number, SIG_IGN); /* a second Ctrl-C is no reason to end half-way through the end */
-	}
 	if (app->started) {
 		uv_close((uv_handle_t *) &app->prepare, NULL);
 		uv_close((uv_handle_t *) &app->stats_timer, NULL);
@@ -247,6 +241,27 @@ static void close_handles(struct tf_app *app)
 	/* Handles of ours and of the devices close here; a caller's own live on. */
 	for (int turn = 0; turn < 4; turn++)
 		uv_run(app->loop, UV_RUN_NOWAIT);
+}
+
+/* The last of the handles: a second Ctrl-C is no reason to end half-way through the end. */
+static void close_signals(struct tf_app *app)
+{
+#ifdef SIG_BLOCK /* none may come between a handler's end and its being ignored */
+	sigset_t all, before;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+#endif
+	for (int i = 0; i < app->signal_count; i++) {
+		int number = app->signals[i].signum;
+
+		uv_close((uv_handle_t *) &app->signals[i], NULL);
+		signal(number, SIG_IGN);
+	}
+#ifdef SIG_BLOCK
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+#endif
+	uv_run(app->loop, UV_RUN_NOWAIT);
 }
 
 void tf_app_destroy(struct tf_app *app)
@@ -265,6 +280,7 @@ void tf_app_destroy(struct tf_app *app)
 	}
 	close_handles(app);
 	tf_capture_stop(app->capture);
+	close_signals(app); /* when no thread is left that could take one */
 	tf_pipeline_destroy(app->pipeline);
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
 		if (app->device[side] != NULL)
