@@ -81,11 +81,13 @@ test("netem takes what its stub says", function()
    local netem = require "tunfilter.netem"
    local function compare_settings(class_name, make, base)
       for name in pairs(documented(classes[class_name])) do
-         base[name] = {}
-         local ok, message = pcall(make, base)
-         base[name] = nil
+         local settings = { [name] = print }
+         for key, value in pairs(base) do
+            if key ~= name then settings[key] = value end
+         end
+         local ok, message = pcall(make, settings)
          -- A value of the wrong kind is refused under the field's name; an unknown field as unknown.
-         assert(not ok and not message:find("no member", 1, true) and message:find(name, 1, true), message)
+         assert(not ok and message:find("[ .]" .. name .. ":"), message)
       end
    end
    compare_settings("tunfilter.Netem", netem, {})
