@@ -4,6 +4,11 @@ local fault = require "tunfilter.fault"
 
 local M = {}
 
+--- A value in a message; strings in quotes.
+function M.shown(value)
+   return type(value) == "string" and ("%q"):format(value:sub(1, 80)) or tostring(value)
+end
+
 local function wrong(label, expected, value)
    local got = type(value)
    if got == "number" then got = tostring(value) end

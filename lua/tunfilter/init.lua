@@ -1,6 +1,7 @@
 --- The module that a script gets by `require "tunfilter"`.
 local address = require "tunfilter.address"
 local build = require "tunfilter.build"
+local check = require "tunfilter.check"
 local core = require "tunfilter.core"
 local dispatch = require "tunfilter.dispatch"
 local lists = require "tunfilter.lists"
@@ -83,7 +84,7 @@ function M.on_packet(a, b)
    local from
    if t.from ~= nil then
       from = sides.index(t.from)
-      if not from then error("tf.on_packet: from is tf.left or tf.right, not " .. tostring(t.from), 2) end
+      if not from then error("tf.on_packet: from is tf.left or tf.right, not " .. check.shown(t.from), 2) end
    end
    if t.name ~= nil and type(t.name) ~= "string" then
       error("tf.on_packet: name is a string, not a " .. type(t.name), 2)
@@ -125,7 +126,7 @@ local refused = {
 --- True, or nil and a reason when too many packets wait already.
 function M.send(side, what)
    local index = sides.index(side)
-   if not index then error("tf.send: the side is tf.left or tf.right, not " .. tostring(side), 2) end
+   if not index then error("tf.send: the side is tf.left or tf.right, not " .. check.shown(side), 2) end
    local bytes, length
    if type(what) == "string" then
       bytes, length = ffi.cast("const uint8_t *", what), #what

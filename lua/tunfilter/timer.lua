@@ -1,5 +1,6 @@
 --- tf.after and tf.every: a binary heap of timers, ordered by due time, then by age.
 --- C arms one clock for context.due and calls M.step when it is past.
+local check = require "tunfilter.check"
 local core = require "tunfilter.core"
 
 local M = {}
@@ -71,7 +72,7 @@ local object = { __index = methods, __metatable = "timer", __tostring = function
 
 local function add(name, seconds, fn, every)
    if type(seconds) ~= "number" or not (seconds >= 0 and seconds <= 1e9) then
-      error(("tf.%s: the time is a number of seconds from 0 to 1e9, not %s"):format(name, tostring(seconds)), 3)
+      error(("tf.%s: the time is a number of seconds from 0 to 1e9, not %s"):format(name, check.shown(seconds)), 3)
    end
    if type(fn) ~= "function" then
       error(("tf.%s: the second argument is a function, not a %s"):format(name, type(fn)), 3)

@@ -42,6 +42,22 @@ class TestScript:
         one_message(self.run(place, command, script), SCRIPT, r"syntax\.lua:3: .*near '='")
 
 
+@pytest.mark.parametrize("text, message", [
+    ("tf.on_packet(print)", r"rules\.lua:1: .*\n.*\n\ta script begins with: local tf = require \"tunfilter\""),
+    (HEADER + 'require "ffi"', r"'ffi' is not for scripts \(--unsafe"),
+    (HEADER + "tf.drop(5)", r"rules\.lua:2: tf\.drop is to be returned, not called: return tf\.drop"),
+    (HEADER + "tf.on_packet('icmp', tf.drop)", r"rules\.lua:2: tf\.on_packet takes"),
+    (HEADER + "tf.on_packet{ from = 'left', print }", r"from is tf\.left or tf\.right, not \"left\""),
+    (HEADER + "tf.send('left', 'x')", r"the side is tf\.left or tf\.right, not \"left\""),
+    (HEADER + "tf.after('1', print)", r"a number of seconds from 0 to 1e9, not \"1\""),
+    (HEADER + "error('from ' .. tf.left .. ' to ' .. tf.right)", r"from left to right"),
+    (HEADER + "error(setmetatable({}, { __tostring = function() error 'no' end }))", r"the error value is a table\n\t.*rules\.lua:2:"),
+    (HEADER + "error(42)", r"rules\.lua:2: 42\n"),
+])
+def test_a_mistake_that_beginners_make(place, text, message):
+    one_message(harness.run(place, "check", place.script(text + "\n", "rules.lua")), SCRIPT, message)
+
+
 class TestStart:
     """What shows once the devices are open."""
 
@@ -186,6 +202,7 @@ def test_a_callback_that_throws_on_every_third_packet(place, lab, policy):
 
 @pytest.mark.parametrize("body, patterns", [
     ("return 42", [r"returned 42", r"tf\.forward, tf\.drop.*tf\.reply"]),
+    ("return pkt:u8(9999)", [r"error: \S*mistake\.lua:\d+: u8: offset 9999"]),  # a tail call, which has no line
     ("return true", [r"returned true"]),
     ('return "drop"', [r'returned the string "drop"', r"tf\.drop"]),
     ("local x = pkt:u8(9999)", [r"9999", r"\b29\b"]),
