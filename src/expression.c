@@ -10,12 +10,14 @@
 enum {
 	LONGEST = 2048, /* bytes; libpcap's time grows with the cube: a second for 185 ports */
 	WINDOW = 70,	/* columns of the expression that a message shows */
+	LINKTYPE_NULL = 0,
+	LINKTYPE_LOOP = 108,
 	SLOW = 200 * 1000 * 1000 /* nanoseconds: names were looked up, so don't compile again */
 };
 
 /* The expression for packets of one link type. */
 struct variant {
-	int dlt;
+	uint16_t linktype;
 	int valid; /* else it selects none */
 	struct bpf_program program;
 };
@@ -56,34 +58,36 @@ static int needs_capture(const struct bpf_program *program)
 }
 
 /* 0 and *program is the caller's, or -1 with libpcap's reason. */
-static int compile_dlt(struct bpf_program *program, const char *text, int dlt,
+static int compile_for(pcap_t *pcap, struct bpf_program *program, const char *text,
 		       char reason[PCAP_ERRBUF_SIZE])
 {
-	pcap_t *pcap = pcap_open_dead(dlt, TF_PACKET_MAX);
+	if (pcap_compile(pcap, program, text, 1, PCAP_NETMASK_UNKNOWN)) {
+		snprintf(reason, PCAP_ERRBUF_SIZE, "%s", pcap_geterr(pcap));
+		return -1;
+	}
+	if (!needs_capture(program))
+		return 0;
+	snprintf(reason, PCAP_ERRBUF_SIZE,
+		 "inbound, outbound and ifindex are known to live captures only; "
+		 "from = tf.left tells the sides apart");
+	pcap_freecode(program);
+	return -1;
+}
+
+static int compile(struct bpf_program *program, const char *text, uint8_t link,
+		   char reason[PCAP_ERRBUF_SIZE])
+{
+	pcap_t *pcap =
+		pcap_open_dead(link == TF_LINK_ETHERNET ? DLT_EN10MB : DLT_RAW, TF_PACKET_MAX);
 	int status;
 
 	if (!pcap) {
 		snprintf(reason, PCAP_ERRBUF_SIZE, "out of memory");
 		return -1;
 	}
-	status = pcap_compile(pcap, program, text, 1, PCAP_NETMASK_UNKNOWN);
-	if (status) {
-		snprintf(reason, PCAP_ERRBUF_SIZE, "%s", pcap_geterr(pcap));
-	} else if (needs_capture(program)) {
-		snprintf(reason, PCAP_ERRBUF_SIZE,
-			 "inbound, outbound and ifindex are known to live captures only; "
-			 "from = tf.left tells the sides apart");
-		pcap_freecode(program);
-		status = -1;
-	}
+	status = compile_for(pcap, program, text, reason);
 	pcap_close(pcap);
 	return status;
-}
-
-static int compile(struct bpf_program *program, const char *text, uint8_t link,
-		   char reason[PCAP_ERRBUF_SIZE])
-{
-	return compile_dlt(program, text, link == TF_LINK_ETHERNET ? DLT_EN10MB : DLT_RAW, reason);
 }
 
 /* libpcap's reason to refuse the first len bytes of text and then tail; "" if it takes them. */
@@ -344,38 +348,43 @@ void tf_expression_free(struct tf_expression *expression)
 	free(expression);
 }
 
-/* libpcap's own number of a link type in files, where they differ. */
-static int dlt_of(uint16_t linktype)
+/* A capture without packets; libpcap takes more for one than for pcap_open_dead()'s. */
+static pcap_t *open_capture(uint16_t linktype)
 {
-	switch (linktype) {
-	case 12:
-	case 14:
-	case 101:
-		return DLT_RAW;
-	case 100:
-		return DLT_ATM_RFC1483;
-	default:
-		return linktype;
-	}
+	uint32_t header[6] = {0xa1b2c3d4, 0, 0, 0, TF_PACKET_MAX, linktype};
+	const uint16_t version[2] = {2, 4};
+	char reason[PCAP_ERRBUF_SIZE];
+	pcap_t *pcap;
+	FILE *file;
+
+	memcpy(&header[1], version, sizeof(version));
+	file = fmemopen(header, sizeof(header), "rb");
+	pcap = file ? pcap_fopen_offline(file, reason) : NULL;
+	if (file && !pcap)
+		fclose(file);
+	return pcap;
 }
 
 /* The expression for a link type, compiled if it is new; NULL without memory. */
 static struct variant *variant_for(struct tf_expression *expression, uint16_t linktype)
 {
-	int dlt = dlt_of(linktype);
+	pcap_t *pcap;
 	char reason[PCAP_ERRBUF_SIZE];
 	struct variant *variant;
 
 	for (size_t i = 0; i < expression->variant_count; i++)
-		if (expression->variants[i].dlt == dlt)
+		if (expression->variants[i].linktype == linktype)
 			return &expression->variants[i];
 	variant = realloc(expression->variants, (expression->variant_count + 1) * sizeof(*variant));
 	if (!variant)
 		return NULL;
 	expression->variants = variant;
 	variant += expression->variant_count++;
-	variant->dlt = dlt;
-	variant->valid = !compile_dlt(&variant->program, expression->text, dlt, reason);
+	variant->linktype = linktype;
+	pcap = open_capture(linktype);
+	variant->valid = pcap && !compile_for(pcap, &variant->program, expression->text, reason);
+	if (pcap)
+		pcap_close(pcap);
 	return variant;
 }
 
@@ -386,14 +395,17 @@ int tf_expression_match(struct tf_expression *expression, const struct tf_packet
 	uint32_t len = packet->len;
 
 	if (packet->linktype && expression->text) {
-		const struct variant *variant =
-			variant_for(expression, (uint16_t)(packet->linktype - 1));
+		uint16_t linktype = (uint16_t)(packet->linktype - 1);
+		const struct variant *variant;
 
+		bytes -= packet->prefix;
+		len += packet->prefix;
+		if (linktype == LINKTYPE_NULL && len > 1 && !bytes[0] && !bytes[1])
+			linktype = LINKTYPE_LOOP; /* from a machine of the other byte order */
+		variant = variant_for(expression, linktype);
 		if (!variant || !variant->valid)
 			return 0;
 		program = &variant->program;
-		bytes -= packet->prefix;
-		len += packet->prefix;
 	} else if (!expression->valid) {
 		return 0;
 	}
