@@ -97,6 +97,8 @@ static pid_t start_command(struct lab *lab, int side)
 		if (null >= 0)
 			dup2(null, STDIN_FILENO);
 	}
+	if (lab->options.capture && !strcmp(lab->options.capture, "-"))
+		dup2(STDERR_FILENO, STDOUT_FILENO); /* standard output is the capture's alone */
 	tf_host_exec(&lab->beside, side, TF_LAB_NETNS_FD(side), argv);
 }
 
