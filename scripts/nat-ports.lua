@@ -1,5 +1,6 @@
 -- Address translation with ports: many hosts on the left share one address, as behind a router at home.
--- Each conversation gets a port of its own there; by it, an answer finds its way back.
+-- Each conversation gets a port of its own there; by it, an answer finds its way back. (On TAP, somebody
+-- has to answer ARP for that address: arp-answer.lua shows how.)
 --
 --    tunfilter lab scripts/nat-ports.lua -v --on-right "python3 -m http.server 8000" -- curl -sI right:8000
 local tf = require "tunfilter"

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 import sys
 import time
 
@@ -353,3 +354,101 @@ def test_log_dns(lab, rules):
     for line, expected in zip(lines, [*good.values()]):
         assert line.endswith(expected) and LEFT in line
     assert len(lines) == len(good), lines
+
+
+@pytest.mark.parametrize("kind", ["tun", "tap"])
+@pytest.mark.parametrize("settings, expected", [([], (3, 0)), (["--set", "address=192.0.2.7"], (0, 1))])
+def test_dns_block(lab, rules, kind, settings, expected):
+    ethernet = Ether if kind == "tap" else None
+    for network in (IP(src=LEFT, dst=NOWHERE), IPv6(src=LEFT6, dst=NOWHERE6)):
+        top = ethernet or type(network)
+        with lab(rules("dns-block"), *settings, kind=kind) as running:
+            def question(name):
+                asked = network / UDP(sport=5353, dport=53) / DNS(id=7, rd=1, qd=DNSQR(qname=name))
+                return Ether(**MACS) / asked if ethernet else asked
+
+            other = question("www.example.org")
+            assert bytes(through(running.left, running.right, other, top)) == bytes(other)
+            asked = question("WWW.Tracker.Example")
+            answer = through(running.left, running.left, asked, top)
+            assert (answer[type(network)].src, answer[type(network)].dst) == (network.dst, network.src)
+            assert (answer[UDP].sport, answer[UDP].dport) == (53, 5353) and sums_right(answer)
+            if ethernet:
+                assert (answer.src, answer.dst) == (MACS["dst"], MACS["src"])
+            said = answer[DNS]
+            assert (said.id, said.qr, said.qd.qname) == (7, 1, b"WWW.Tracker.Example.")
+            assert (said.rcode, said.ancount) == expected
+            if said.ancount:
+                assert (said.an.rrname, said.an.rdata) == (b"WWW.Tracker.Example.", "192.0.2.7")
+            assert running.right.nothing(0.1)
+
+
+TLS_SERVER = """
+import http.server, ssl, sys
+server = http.server.HTTPServer(("0.0.0.0", 443), http.server.SimpleHTTPRequestHandler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1])
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"""
+
+
+# Its hello of 500 bytes goes in segments of less than 100.
+TLS_CLIENT = """
+import socket, ssl, sys, time
+context = ssl._create_unverified_context()
+while True:
+    connection = socket.socket()
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 100)
+    try:
+        connection.connect((sys.argv[1], 443))
+        break
+    except ConnectionRefusedError:
+        time.sleep(0.1)
+try:
+    with context.wrap_socket(connection, server_hostname=sys.argv[2]) as connection:
+        connection.sendall(b"GET /page HTTP/1.0\\r\\n\\r\\n")
+        print(connection.makefile().read())
+except ConnectionResetError:
+    sys.exit("reset")
+"""
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl here")
+@pytest.mark.parametrize("client", ["curl", "in small segments"])
+def test_tls_block(place, rules, site, client):
+    pem = site / "pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-subj", "/CN=x", "-keyout", pem, "-out", site / "cert"], check=True, capture_output=True)
+    place.file("site/pem", pem.read_text() + (site / "cert").read_text())
+    server = place.file("site/server.py", TLS_SERVER)
+    options = ["--on-right", "cd %s && exec %s %s %s >&2" % (site, sys.executable, server, pem)]
+
+    def fetch(name):
+        command = ["curl", "-4sSfk", "-m", "10", "--retry", "5", "--retry-connrefused", "--resolve", name + ":443:" + RIGHT,
+                   "https://%s/page" % name]
+        if client != "curl":
+            command = [sys.executable, place.file("client.py", TLS_CLIENT), RIGHT, name]
+        return harness.run_lab(place, rules("tls-block"), *command, options=options)
+
+    assert "Hello, and" in ok(fetch("www.example.org")).stdout
+    done = fetch("www.ads.example")
+    assert done.returncode == (35 if client == "curl" else 1) and "reset" in done.stderr, done.stderr
+    assert "wanted\twww.ads.example" in done.stderr
+
+
+def test_switch_and_arp_answer(place, rules):
+    tap = ["--left", "tap", "--right", "tap"]
+    ok(harness.run_lab(place, rules("switch"), "ping", "-c", "2", "-i", "0.2", "right", options=tap))
+    done = harness.run_lab(place, rules("arp-answer"), "sh", "-c",
+                           "ping -c 1 -W 1 10.77.0.99; ip neigh show 10.77.0.99", options=tap)
+    assert "lladdr 02:00:00:00:00:99" in done.stdout
+
+
+def test_nat_ports(place, rules, site):
+    done = ok(harness.run_lab(place, rules("nat-ports"), "sh", "-c",
+                              "ping -c 2 -i 0.2 %s && for i in 1 2 3; do curl -sSf -m 10 %s:8000/page; done" % (RIGHT, RIGHT),
+                              options=["--on-right", serve(8000, site), "-v"]))
+    assert done.stdout.count("Hello, and Hello again.") == 3 and "0% packet loss" in done.stdout
+    assert done.stderr.count("10.99.0.1 - - ") == 3, done.stderr  # the server's own log
+    assert "IP 10.99.0.1.40003 > 10.77.0.2.8000" in done.stderr
