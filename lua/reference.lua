@@ -22,7 +22,7 @@ local function type_of(kind, optional)
    local class, rest = kind:match "^tunfilter%.(%a+)(%??)$"
    local nothing = (optional or rest == "?") and " or nil" or ""
    if class then return ("[%s](#%s)%s"):format(class, class:lower(), nothing) end
-   if optional then kind = kind .. "?" end
+   if optional and kind:sub(-1) ~= "?" then kind = kind .. "?" end
    return ("`%s`"):format(cell((kind:gsub("tunfilter%.", ""))))
 end
 

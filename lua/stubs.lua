@@ -4,14 +4,14 @@ local M = {}
 -- In the reference's order; tunfilter/meta*.lua are stubs and no part of the library.
 local files = { "meta.lua", "meta_packet.lua", "meta_lists.lua", "meta_netem.lua", "meta_protocols.lua", "meta_stream.lua", "meta_test.lua" }
 
--- Splits "TYPE rest": a type may have spaces in brackets and behind the colon of a function's result.
+-- Splits "TYPE rest": a type may have spaces in brackets, behind the colon of a function's results and the commas in them.
 local function split_type(text)
    local depth = 0
    for i = 1, #text do
       local c = text:sub(i, i)
       if c:find "[%(%{%[<]" then depth = depth + 1 end
       if c:find "[%)%}%]>]" then depth = depth - 1 end
-      if c == " " and depth == 0 and text:sub(i - 1, i - 1) ~= ":" then
+      if c == " " and depth == 0 and not text:sub(i - 1, i - 1):find "[:,]" then
          return text:sub(1, i - 1), text:sub(i + 1)
       end
    end
