@@ -36,6 +36,9 @@ local SACK, TIMESTAMP = C.TF_OPTION_SACK, C.TF_OPTION_TIMESTAMP
 local max_edits, few_edits = 32768, 256
 local budget = { used = 0, max = 2 ^ 26 }
 
+-- What comes further behind the edge than this is not waited for: it hardly is the sender's.
+local furthest = 2 ^ 21
+
 -- Edits with fewer bytes than this between them are made one, up to so many old bytes: it takes less.
 local close, joined = 64, 512
 
@@ -148,12 +151,11 @@ local function write_options(p, keep)
 end
 
 -- SACK blocks of new bytes become those of old ones; what waits in the queue is added.
-local function translate_blocks(half, p, acked, told)
+local function translate_blocks(half, p)
    local had, n = band(options.present, SACK) ~= 0 and options.blocks or 0, 0
    for i = 0, had - 1 do
       local l, r = offset(half, options.left[i], out(half)), offset(half, options.right[i], out(half))
       local left, right = half.map:to_old_range(l, r)
-      if l >= acked then left = math.max(left, told) end
       if right > half.edge then right = half.edge end
       if left < right then
          options.left[n], options.right[n] = number(half, left), number(half, right)
@@ -189,7 +191,7 @@ local function acknowledge(half, receiver, p)
    local d = p.data + p.transport
    local window = d[14] * 256 + d[15]
    put(p, 14, 2, window_of(half, window, receiver.scale))
-   translate_blocks(half, p, acked, told)
+   translate_blocks(half, p)
 end
 
 -- Tells the sender of a half, whose packet this is, what has arrived, as the receiver would.
@@ -363,8 +365,10 @@ local function receive(half, receiver, pkt, p, seq, fin)
    end
    if half.fin and to > half.fin then return verdict.drop end
    if from > half.edge then
-      if to > from and half.queue:add(from, text_of(p)) or fin and from == to then half.top = math.max(half.top, to) end
-      if fin then half.pending_fin = to end
+      if to - half.edge < furthest and (from == to or half.queue:add(from, text_of(p))) then
+         half.top = math.max(half.top, to)
+         if fin then half.pending_fin = to end
+      end
       answer(half, receiver, pkt, p, from)
       return absorb(half, pkt, p)
    end
