@@ -29,10 +29,8 @@ end)
 CHAIN = """
 set -e
 program=$1 bad=$2 stream=$3 old=$4 new=$5 site=$6 url=$7 result=$8 python=$9
-pids=""
-trap 'kill $pids' EXIT
 for host in client one two server; do
-   unshare -n sleep 1000 & pids="$pids $!"
+   unshare -n sleep 1000 &
    eval "$host=$!"
 done
 sleep 0.2
@@ -41,7 +39,7 @@ link() {  # rules, number, left host, right host, options
    rules=$1 n=$2 left=$3 right=$4; shift 4
    "$program" run "$rules" -q "$@" \\
       --left "tun:l$n,netns=$left,address=10.78.$n.1/24,address=fd78:$n::1/64" \\
-      --right "tun:r$n,netns=$right,address=10.78.$n.2/24,address=fd78:$n::2/64" & pids="$pids $!"
+      --right "tun:r$n,netns=$right,address=10.78.$n.2/24,address=fd78:$n::2/64" &
 }
 link "$bad" 1 "$client" "$one" --seed 1
 link "$stream" 2 "$one" "$two" --set "old=$old" --set "new=$new"
@@ -60,7 +58,7 @@ for v in -4 -6; do
    on "$two" ip $v route add default dev r2
    on "$server" ip $v route add default dev r3
 done
-on "$server" "$python" -m http.server 8000 --bind :: --directory "$site" >/dev/null 2>&1 & pids="$pids $!"
+on "$server" "$python" -m http.server 8000 --bind :: --directory "$site" >/dev/null 2>&1 &
 on "$client" curl -gsS -m 100 --retry 20 --retry-connrefused --retry-delay 1 -o "$result" "$url"
 """
 
@@ -92,12 +90,11 @@ def through_chain(place, site, new, host):
     result = place.path / "result"
     result.unlink(missing_ok=True)
     place.file("result", "").chmod(0o666)
-    done = harness.ordinary_user([*harness.IN_NAMESPACE, "sh", "-c", CHAIN, "sh", place.program,
-                                  place.script(BAD), place.script(STREAM), "needle", new, site,
-                                  "http://%s:8000/page" % host, result, sys.executable])
-    done = subprocess.run(done, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          env=place.environment(), cwd=place.path, timeout=180)
-    assert done.returncode == 0, done.stdout
+    # Process 1 of a namespace of their own: when it ends, so do the filters and the server.
+    prefix = [*harness.IN_NAMESPACE, "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", CHAIN, "sh"]
+    done = harness.run(place, place.script(BAD), place.script(STREAM), "needle", new, site,
+                       "http://%s:8000/page" % host, result, sys.executable, prefix=prefix)
+    assert done.returncode == 0, done.stdout + done.stderr
     return hashlib.sha256(result.read_bytes()).hexdigest()
 
 
