@@ -44,7 +44,9 @@ local function replaced(text, words)
 end
 
 local function packet(from, fields)
-   fields.sport, fields.dport = from == "server" and 80 or 5000, from == "server" and 5000 or 80
+   local port = fields.port or 80
+   fields.port = nil
+   fields.sport, fields.dport = from == "server" and port or 5000, from == "server" and 5000 or port
    local v6 = fields.v6
    local a, b = v6 and "fd77::1" or client, v6 and "fd77::2" or server
    local payload = fields.payload
@@ -304,11 +306,11 @@ local function pass(side, pkt, expected)
    return t.expect(tf[side == "left" and "right" or "left"], expected or pkt)
 end
 
-local function connect(options)
+local function connect(options, port)
    options = options or { mss = 1000, wscale = 0, sack_ok = true }
-   pass("left", from_client{ seq = 2000, ack = 0, flags = "S", options = options })
-   pass("right", from_server{ seq = 1000, flags = "SA", options = options })
-   pass("left", from_client{})
+   pass("left", from_client{ seq = 2000, ack = 0, flags = "S", options = options, port = port })
+   pass("right", from_server{ seq = 1000, flags = "SA", options = options, port = port })
+   pass("left", from_client{ port = port })
 end
 
 local longer = { set = { words = "needle,pins and needles" } } -- 6 and 16 bytes
@@ -523,6 +525,29 @@ t.scenario("anything may come", { set = { words = "ab,abab,b," }, seed = 1 }, fu
       end
       t.advance(100)
    end
+end)
+
+t.scenario("a function is given each byte once, in order", function()
+   connect(nil, 81)
+   local function server(seq, payload, expected, flags, at)
+      pass("right", from_server{ seq = seq, payload = payload, flags = flags, port = 81 }, { payload = expected, tcp = { seq = at } })
+   end
+   server(1001, "a [word] and [an", "a [1: word] and ", nil, 1001)
+   server(1001, "a [word] and [an", "a [1: word] and ", nil, 1001)
+   pass("left", from_client{ ack = 1017, port = 81 }, { tcp = { ack = 1014 } })
+   server(1017, "other]", "[2: another]", nil, 1017)
+   server(1011, "nd [another]", "nd [2: another]", nil, 1014) -- the first three have been acknowledged: anything may be there
+   pass("left", from_client{ ack = 1029, port = 81 }, { tcp = { ack = 1023 } })
+   server(1023, "the [end", "the [end2 in all", "FPA", 1029)
+   server(1023, "the [end", "the [end2 in all", "FPA", 1029)
+   pass("left", from_client{ ack = 1046, port = 81 }, { tcp = { ack = 1032 } })
+end)
+
+t.scenario("a function that fails", function()
+   connect(nil, 81)
+   t.send(tf.right, from_server{ payload = "oh!", port = 81 })
+   t.expect_error "on purpose"
+   t.expect_nothing()
 end)
 
 -- HTTP --------------------------------------------------------------------------------------------
