@@ -7,13 +7,11 @@
 #include "capture_write.h"
 #include "log.h"
 
-#define BUFFER_SIZE                                                                                \
-	(8u << 20) /* bytes of records that may wait for the file, in each of two buffers */
-#define RECORD_REST                                                                                \
-	2048 /* bytes of a record, and of an interface's, besides the packet's, at most */
-#define CHUNK	   (64u << 10) /* bytes that are written at once: as many as a pipe holds */
-#define PATIENCE   3000000000  /* nanoseconds that the end of a live run waits for a reader */
-#define INTERFACES 64
+#define BUFFER_SIZE (8u << 20)	/* bytes of records that may wait, in each of two buffers */
+#define RECORD_REST 2048	/* bytes of a record and an interface, but the packet's, at most */
+#define CHUNK	    (64u << 10) /* bytes that are written at once: as many as a pipe holds */
+#define PATIENCE    1000000000	/* ns that a live run's end waits for a reader; a lab waits 2 s */
+#define INTERFACES  64
 
 /* A packet of the batch as it came in: len bytes at kept_bytes + at. */
 struct kept {
@@ -33,7 +31,7 @@ struct tf_capture {
 	int wait;
 	int file;
 	uint16_t linktype;
-	const char *names[2];
+	char names[2][sizeof(((struct tf_capture_interface *)0)->name)];
 	struct tf_capture_writer *records; /* writes into waiting */
 	struct {
 		uint8_t side;
@@ -123,7 +121,7 @@ static uint32_t interface_of(struct tf_capture *capture, int side, uint16_t link
 			return i;
 	if (i == INTERFACES)
 		return (uint32_t)side;
-	snprintf(interface.name, sizeof(interface.name), "%s", capture->names[side]);
+	memcpy(interface.name, capture->names[side], sizeof(interface.name));
 	tf_capture_add_interface(capture->records, &interface);
 	capture->interfaces[i].side = (uint8_t)side;
 	capture->interfaces[i].linktype = linktype;
@@ -153,8 +151,10 @@ int tf_capture_start(struct tf_capture **out, const char *path, const char *cons
 	capture->path = path;
 	capture->wait = wait;
 	capture->linktype = linktype;
-	capture->names[TF_LEFT] = names[TF_LEFT];
-	capture->names[TF_RIGHT] = names[TF_RIGHT];
+	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
+		snprintf(capture->names[side], sizeof(capture->names[side]), "%s%s%s",
+			 side == TF_LEFT ? "left" : "right", names ? " " : "",
+			 names ? names[side] : "");
 	uv_mutex_init(&capture->mutex);
 	uv_cond_init(&capture->changed);
 	capture->waiting.bytes = malloc(BUFFER_SIZE);

@@ -25,8 +25,6 @@ struct replay {
 	int failed;	/* a code: OUT cannot be written, which has been said */
 };
 
-static const char *const names[2] = {"left", "right"};
-
 static void on_gone(void *arg, struct tf_device *device, int code)
 {
 	struct replay *replay = arg;
@@ -84,7 +82,7 @@ static int open_all(struct replay *replay, struct tf_error *error)
 	const struct tf_options *options = replay->options;
 	struct tf_pcap_config config = {options->capture_in, options->capture_out,
 					options->left_nets, options->left_net_count};
-	struct tf_side sides[2] = {{names[0], "pcap", TF_IP_MAX}, {names[1], "pcap", TF_IP_MAX}};
+	struct tf_side sides[2] = {{"left", "pcap", TF_IP_MAX}, {"right", "pcap", TF_IP_MAX}};
 	struct tf_pipeline_config parts = {
 		.verbose = options->verbose, .offline = 1, .gone = on_gone, .arg = replay};
 	int err;
@@ -105,7 +103,7 @@ static int open_all(struct replay *replay, struct tf_error *error)
 	if (!options->quiet)
 		tf_script_list(replay->script, list_callback, NULL);
 	if (options->capture != NULL) {
-		err = tf_capture_start(&replay->capture, options->capture, names,
+		err = tf_capture_start(&replay->capture, options->capture, NULL,
 				       tf_pcap_linktype(replay->device), 1, error);
 		if (err < 0)
 			return err;
