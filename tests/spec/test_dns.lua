@@ -118,6 +118,21 @@ test("names with bytes of all kinds come back", function()
    equal(dns.parse(dns.build { questions = { { name = longest } } }).questions[1].name, longest)
 end)
 
+test("only a name that comes early enough, and only in data that may have pointers, is pointed to", function()
+   local records = {}
+   for i = 1, 2200 do records[i] = { name = ("name-%d.test"):format(i % 1200), data = "192.0.2.1" } end
+   local bytes = dns.build { answers = records }
+   assert(#bytes > 40000)
+   same(dns.parse(bytes).answers, records, "records")
+   local function size(type, data) return #dns.build { answers = { { name = "long.example", type = type, data = data } } } end
+   equal(size("CNAME", "long.example"), size(65300, "12"))
+   equal(size("MX", "1 long.example"), size(65300, "1234"))
+   for _, type in ipairs { "SRV", "DNAME" } do -- RFC 2782, RFC 6672, 2.5
+      local numbers_before = type == "SRV" and "1 2 3 " or ""
+      equal(size(type, numbers_before .. "long.example"), size(type, numbers_before .. "else.example"))
+   end
+end)
+
 test("what does not fit is an error at the script's line", function()
    local function wrong(text, message)
       throws(text, function()
@@ -213,6 +228,16 @@ test("pointers that lead on or round, and labels of no kind, end the reading", f
    for _, name in ipairs { "\192\12", "\192\13", "\1a\192\12", "\192\14\192\12", "\192\255", "\255\255", "\192", "\64a", "\128a",
                            "\1", "\63abc", ("\1a"):rep(128) .. "\0" } do
       equal(dns.parse(header .. name .. "\0\1\0\1"), nil, hex(name))
+   end
+   equal(dns.parse(header .. "\192\18\0\1\0\1\1a\0"), nil, "a name that comes later")
+   -- data that are no such data
+   local owner = "\0\0\0\0\0\0\0\1\0\0\0\0\1a\0"
+   for type, data in pairs { [1] = "12345", [28] = "1234", [2] = "\1b\0x", [5] = "\1b", [15] = "1\0", [33] = "123456", [16] = "\5abc",
+                             [6] = "\0\0" .. ("\0"):rep(19) } do
+      local record = owner .. "\0" .. string.char(type) .. "\0\1\0\0\0\0\0" .. string.char(#data) .. data
+      local message = dns.parse(record)
+      equal(#message.answers, 0, "type " .. type)
+      equal(message.whole, false)
    end
    -- 300 pointers in a row, each to the one before: no name is that deep.
    local row = { header, "\1a\0\0\1\0\1" }
