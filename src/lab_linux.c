@@ -215,8 +215,12 @@ static int take_signals(struct lab *lab)
 		struct timespec time = {wait / 1000, wait % 1000 * 1000000L};
 
 		if (lab->phase == ENDING &&
-		    (wait == 0 || (!lab->filter && !lab->left && !lab->right)))
+		    (wait == 0 || (!lab->filter && !lab->left && !lab->right))) {
+			if (lab->filter)
+				tf_log(TF_LOG_WARNING, "the filter did not end by itself and is killed: does a "
+						       "callback have a loop without an end?");
 			return lab->status;
+		}
 		if (sigtimedwait(&lab->beside.waits, &info, wait < 0 ? NULL : &time) < 0)
 			continue;
 		if (info.si_signo == SIGCHLD) {

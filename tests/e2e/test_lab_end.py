@@ -105,6 +105,7 @@ def test_a_script_that_hangs_does_not_hold_the_lab(place, when):
         with lab_tools.start(place, "ping -c1 -W1 right; exit 4", rules=HANG) as lab:
             namespace = lab_tools.pid_namespace(lab.lab)
             assert lab.end() == 4
+        assert "the filter did not end by itself and is killed" in lab.stderr
     else:
         script = place.script("while true do end\n")
         with harness.Program(place, place.program, "lab", script, "--", "true") as lab:
