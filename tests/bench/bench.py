@@ -2,12 +2,17 @@
 """Packets a second through tunfilter, as ratios to a plain C forwarder in the same call.
 
 usage: bench.py BUILD [--rounds N] [--seconds S] [--packets N] [RULES.lua…]
+       bench.py BUILD --replay [--rounds N] [--packets N]
 
 BUILD is a build folder (with TF_BENCH on). Two network namespaces are joined by the reference and
 by tunfilter in turn, N (5) times each; a sender on one processor sends 64-byte UDP datagrams from
 left to right for S (2) seconds, and the right interface's counter says how many arrived. Then the
 cost of the Lua part alone, and the resident memory over --packets (10,000,000) packets.
 Needs root, for the namespaces.
+
+With --replay: a capture of --packets (2,000,000) packets of 64 bytes through port.lua by `tunfilter
+replay`, beside `tcpdump -r IN -w OUT EXPRESSION` and scapy's reader and writer on the same file. It
+needs no root.
 """
 import argparse
 import contextlib
@@ -15,8 +20,10 @@ import os
 import re
 import signal
 import statistics
+import struct
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -117,14 +124,72 @@ def rate(build, left, right, seconds):
     return (received(right) - before) / (time.monotonic() - start)
 
 
+EXPRESSION = "udp and dst net 10.0.0.0/8 and not dst port 53"  # what port.lua lets through
+SCAPY = """
+import sys
+from scapy.utils import RawPcapReader, RawPcapWriter
+writer = RawPcapWriter(sys.argv[2], linktype=101)
+writer.write_header(None)
+for data, meta in RawPcapReader(sys.argv[1]):
+    if not (data[9] == 17 and data[16] == 10 and data[22:24] == b"\\0\\65"):
+        writer._write_packet(data, sec=meta.sec, usec=meta.usec, caplen=meta.caplen, wirelen=meta.wirelen)
+writer.close()
+"""
+
+
+def write_capture(path, count):
+    """A pcap of UDP datagrams, one in 16 of them to port 53."""
+    with open(path, "wb") as file:
+        file.write(struct.pack("<IHHIIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101))
+        for number in range(count):
+            ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 64, number & 0xFFFF, 0, 64, 17, 0, b"\x0a\x4d\0\1", b"\x0a\x4d\0\2")
+            udp = struct.pack(">HHHH", 40000, 9 if number % 16 else 53, 44, 0)
+            file.write(struct.pack("<IIII", 1700000000 + number // 1000000, number % 1000000, 64, 64) + ip + udp + bytes(36))
+
+
+def replay(o):
+    with tempfile.TemporaryDirectory(prefix="tunfilter-bench-") as folder:
+        source, out = f"{folder}/in.pcap", f"{folder}/out.pcap"
+        count = o.packets if o.packets is not None else 2_000_000
+        write_capture(source, count)
+        scapy = os.environ.get("TF_PYTHON", "/usr/bin/python3")
+        programs = {
+            "replay": [f"{o.build}/tunfilter", "replay", "-q", f"{HERE}/port.lua", source, out],
+            "replay pcapng": [f"{o.build}/tunfilter", "replay", "-q", f"{HERE}/port.lua", source, out + "ng"],
+            "and --capture": [f"{o.build}/tunfilter", "replay", "-q", f"{HERE}/port.lua", source, out,
+                              "--capture", f"{folder}/noted.pcapng"],
+            "tcpdump": ["tcpdump", "-r", source, "-w", out, EXPRESSION],
+            "scapy": [scapy, "-c", SCAPY, source, out],
+        }
+        print(f"{count:,} packets of 64 bytes from a file to a file: packets a second (median, least, most)")
+        sizes = set()
+        for name, argv in programs.items():
+            rates = []
+            for _ in range(1 if name == "scapy" else o.rounds):
+                start = time.monotonic()
+                subprocess.run(argv, check=True, stderr=subprocess.DEVNULL)
+                rates.append(count / (time.monotonic() - start))
+            if name != "replay pcapng":
+                sizes.add(os.path.getsize(out))
+            print(f"  {name:<14} {statistics.median(rates) / 1e3:8.0f} k/s  {min(rates) / 1e3:8.0f}  {max(rates) / 1e3:8.0f}")
+        if len(sizes) != 1:
+            raise SystemExit(f"they did not write the same: {sizes} bytes")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("build")
     parser.add_argument("rules", nargs="*", default=[f"{HERE}/pass.lua", f"{HERE}/port.lua"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--packets", type=int, default=10_000_000)
+    parser.add_argument("--packets", type=int)
+    parser.add_argument("--replay", action="store_true")
     o = parser.parse_args()
+    if o.replay:
+        replay(o)
+        return
+    if o.packets is None:
+        o.packets = 10_000_000
     if os.geteuid() != 0:
         raise SystemExit("bench.py: run it as root: it makes two network namespaces")
 

@@ -72,7 +72,7 @@ def commands_in(text):
     """The commands in a text of lines, those that start with the program's name; a \\ joins lines."""
     for line in re.sub(r" *\\\n *", " ", text).split("\n"):
         synopsis = re.search(r"[][|]|RULES|  ", line)
-        if re.match(r"(sudo )?tunfilter (\S+\.lua|run|lab|check|enter|doctor)\b", line) and not synopsis:
+        if re.match(r"(sudo )?tunfilter (\S+\.lua|run|lab|replay|check|enter|doctor)\b", line) and not synopsis:
             yield line
 
 
@@ -182,7 +182,7 @@ def test_lua(lab, place, traffic, capture, text, contract):
 
 
 @pytest.fixture(scope="module")
-def clone(session_place):
+def clone(session_place, capture):
     """A folder as a person has it who has just built the program: scripts/, build/tunfilter, rules.lua."""
     folder = session_place.path / "clone"
     shutil.copytree(harness.ROOT / "scripts", folder / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
@@ -193,7 +193,8 @@ def clone(session_place):
     (folder / "bin/sudo").chmod(0o755)
     readme = harness.ROOT / "README.md"
     (folder / "rules.lua").write_text(next(text for _, language, text in blocks(readme) if language == "lua"))
-    subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
+    shutil.copy(capture, folder / "in.pcap")
+    subprocess.run(["chmod", "-R", "a+rwX", folder], check=True)
     return folder
 
 
