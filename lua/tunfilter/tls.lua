@@ -10,8 +10,10 @@ local M = {}
 
 local C = core.C
 local byte, sub = string.byte, string.sub
+local band = bit.band
 
 local handshake_record, client_hello = 22, 1
+local syn = 2 -- the bit in TCP's flags
 local max_record = 16384
 local max_hello = 16384 -- bytes of a stream that are looked at
 local max_waiting = 256 -- connections whose hello is not all there yet
@@ -127,17 +129,18 @@ function M.server_name(what)
       return hello and hello.server_name
    end
    if not packet.is(what) then check.wrong("tls.server_name", "a packet or a string", what) end
-   local tcp = what.tcp
    local p = packet.resolve(what)
    local known, length = hellos[p.from], p["end"] - p.payload
-   if not tcp or not known then return nil end
-   local flow = state.flow(what)
-   if tcp.flags.syn then known[flow] = nil end -- another connection, though its ports are the same
+   if band(p.headers, C.TF_HAS_TCP) == 0 or not known then return nil end
+   local flow, tcp = state.flow(what), p.data + p.transport
+   if not flow then return nil end
+   if band(tcp[13], syn) ~= 0 then known[flow] = nil end -- another connection, though its ports are the same
    if length == 0 then return nil end
    local starts = p.data[p.payload] == handshake_record
+   local seq = (tcp[4] * 256 + tcp[5]) * 65536 + tcp[6] * 256 + tcp[7]
    local hello = known[flow]
    if hello then
-      local before = (tcp.seq - hello.start) % 2 ^ 32 -- bytes of the hello before the packet's
+      local before = (seq - hello.start) % 2 ^ 32 -- bytes of the hello before the packet's
       if before < hello.size or hello.bytes and before == hello.size then
          if hello.bytes and before + length > hello.size then
             read(hello, hello.bytes .. sub(what.payload, hello.size - before + 1))
@@ -146,7 +149,7 @@ function M.server_name(what)
       end
    end
    if not starts then return nil end
-   hello = { start = tcp.seq, size = 0 }
+   hello = { start = seq, size = 0 }
    if not read(hello, what.payload) then return nil end
    known[flow] = hello
    if hello.bytes then wait(hello) end
