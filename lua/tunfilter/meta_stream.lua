@@ -24,8 +24,8 @@
 --- knows none, and the chunks of a server may cut a word in two; the price is one connection an answer. A body that
 --- is encoded (compressed, or in chunks all the same), and what is not HTTP, passes as it is.
 ---
---- Memory: 2 MiB at most a connection for what waits, 64 MiB for all, and what replaces text until it is acknowledged;
---- 65,536 connections, the one that was silent for longest goes first, and passes unchanged from then on, which breaks it if its
+--- Memory: 2 MiB at most a connection for what waits, 64 MiB for all, what replaces text until it is acknowledged among it;
+--- 16,384 connections, the one that was silent for longest goes first, and passes unchanged from then on, which breaks it if its
 --- numbers were shifted. The same happens when the script is loaded anew.
 ---
 ---```lua

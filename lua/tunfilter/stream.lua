@@ -14,7 +14,8 @@ local M = {}
 local ffi, C, context = core.ffi, core.C, core.context
 local band = bit.band
 
-local max_connections, idle = 65536, 86400 -- seconds
+local max_connections, idle = 16384, 86400 -- seconds
+local tidy = 60 -- seconds
 local longest_word = 1024
 
 -- Editors -----------------------------------------------------------------------------------------
@@ -106,9 +107,30 @@ local function make_flows()
    return ffi.gc(flows, C.tf_flow_destroy)
 end
 
+-- Whose packet it is: the addresses and ports of the left and of the right.
+local function ends(p)
+   local ip, tcp = p.data + p.network, p.data + p.transport
+   local at, n = 12, 4
+   if band(p.headers, C.TF_HAS_IP6) ~= 0 then at, n = 8, 16 end
+   local a, b = ffi.string(ip + at, n) .. ffi.string(tcp, 2), ffi.string(ip + at + n, n) .. ffi.string(tcp + 2, 2)
+   return p.from == C.TF_LEFT and a .. b or b .. a
+end
+
 -- The callback for connections whose bytes from one side go through what `make` makes.
 local function callback(from, with_http, make)
-   local flows, entries, fresh = nil, {}, ffi.new "uint8_t[1]"
+   local flows, entries, fresh, tidied = nil, {}, ffi.new "uint8_t[1]", 0
+
+   -- Connections that have ended are forgotten; where memory is short, what silent ones keep to send again too.
+   local function tidy_up()
+      tidied = context.now
+      for slot, entry in pairs(entries) do
+         local connection = entry.connection
+         local silent, over = false, false
+         if connection then silent, over = connections.is_idle(connection, tidy) end
+         if silent and (over or connections.crowded()) then connections.close(connection) end
+         if silent and over then entries[slot] = nil end
+      end
+   end
 
    local function editors()
       if not with_http then return { [from] = make() } end
@@ -120,11 +142,12 @@ local function callback(from, with_http, make)
       local slot = C.tf_flow_find(flows, p, context.now, idle, fresh)
       if slot == C.TF_FLOW_NONE then return nil end
       local entry = entries[slot]
-      if not entry or fresh[0] ~= 0 then
-         if entry and entry.connection then connections.close(entry.connection) end
-         entry = {}
-         entries[slot] = entry
-      end
+      if entry and fresh[0] == 0 then return entry end
+      local name = ends(p)
+      if entry and entry.name == name then return entry end -- after a RST, which need not have been meant
+      if entry and entry.connection then connections.close(entry.connection) end
+      entry = { name = name }
+      entries[slot] = entry
       return entry
    end
 
@@ -132,6 +155,7 @@ local function callback(from, with_http, make)
       if not packet.is(pkt) then fault "stream: a callback for tf.on_packet; it takes a packet" end
       local p = packet.resolve(pkt)
       if band(p.headers, C.TF_HAS_TCP) == 0 then return end
+      if context.now - tidied > tidy then tidy_up() end
       local entry = entry_of(p)
       if not entry or not entry.connection and not is(p, SYN) then return end
       if p.fragment ~= C.TF_WHOLE or C.tf_checksum_tcp_right(p) == 0 then

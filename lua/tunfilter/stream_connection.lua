@@ -422,7 +422,7 @@ end
 function M.new(a, b, editors)
    local scaled = a.scale and b.scale
    if not scaled then a.scale, b.scale = 0, 0 end
-   local connection = {}
+   local connection = { seen = context.now, reset = false }
    for _, syn in ipairs { a, b } do
       local half = new_half(syn, editors[syn.side])
       half.sack = a.sack and b.sack
@@ -431,12 +431,23 @@ function M.new(a, b, editors)
    return connection
 end
 
+--- Whether the connection has had nothing to say for so many seconds; if it has not ended, for ten times as many.
+function M.is_idle(connection, seconds)
+   local over = connection.reset or connection[0].finished and connection[1].finished
+   return context.now - connection.seen > (over and seconds or 10 * seconds), over
+end
+
 --- Whether the connection began with these SYNs.
 function M.is(connection, a, b)
    return connection[a.side].base == (a.seq + 1) % 2 ^ 32 and connection[b.side].base == (b.seq + 1) % 2 ^ 32
 end
 
---- Gives back what the connection has of the memory that all share.
+--- Whether more than half of the memory that all share is in use.
+function M.crowded()
+   return budget.used > budget.max / 2
+end
+
+--- Gives back what the connection has of it. What was not acknowledged can no longer be sent again.
 function M.close(connection)
    for side = 0, 1 do
       connection[side].map:forget(math.huge)
@@ -462,12 +473,15 @@ function M.process(connection, pkt)
    local half, other = connection[p.from], connection[1 - p.from]
    local flags = p.data[p.transport + 13]
    local seq = get32(p, 4)
+   connection.seen = context.now
+   if band(flags, FIN) ~= 0 then half.finished = true end
    C.tf_tcp_options_read(p, options)
    if band(options.present, TIMESTAMP) ~= 0 and (not half.clock or tobit(options.val - half.clock) > 0) then
       half.clock = options.val
    end
    if other.edit and band(flags, ACK) ~= 0 then acknowledge(other, half, p) end
    local decision
+   connection.reset = band(flags, RST) ~= 0 -- if nothing follows it, it was meant
    if half.edit then
       if band(flags, RST) ~= 0 then
          put(p, 4, 4, number(half, place(half, offset(half, seq, half.edge))))

@@ -43,10 +43,12 @@ local function replaced(text, words)
    return table.concat(out)
 end
 
+local client_port = 5000
+
 local function packet(from, fields)
    local port = fields.port or 80
    fields.port = nil
-   fields.sport, fields.dport = from == "server" and port or 5000, from == "server" and 5000 or port
+   fields.sport, fields.dport = from == "server" and port or client_port, from == "server" and client_port or port
    local v6 = fields.v6
    local a, b = v6 and "fd77::1" or client, v6 and "fd77::2" or server
    local payload = fields.payload
@@ -436,6 +438,22 @@ t.scenario("keep-alives and RST have the receiver's numbers", longer, function()
    pass("left", from_client{ seq = 2001, flags = "R", ack = 0 })
 end)
 
+t.scenario("numbers stay shifted until the connection has ended", longer, function()
+   connect()
+   pass("right", from_server{ payload = "needle" }, { payload = "pins and needles" })
+   pass("left", from_client{ ack = 1017 }, { tcp = { ack = 1007 } })
+   t.advance(5000)
+   pass("right", from_server{ seq = 1007, payload = "x" }, { tcp = { seq = 1017 } })
+   pass("left", from_client{ seq = 2001, ack = 1018, flags = "RA" }, { tcp = { ack = 1008 } })
+   pass("right", from_server{ seq = 1008, payload = "x" }, { tcp = { seq = 1018 } }) -- perhaps it was not for the server
+   t.advance(70)
+   pass("left", from_client{ seq = 2001, ack = 1019, flags = "RA" }, { tcp = { ack = 1009 } })
+   t.advance(70)
+   pass("left", from_client{ seq = 2001, ack = 1019 })
+   connect()
+   pass("right", from_server{ payload = "needle" }, { payload = "pins and needles" })
+end)
+
 t.scenario("a window is what may still be sent", longer, function()
    connect()
    pass("right", from_server{ payload = ("needle"):rep(10) }, { payload = ("pins and needles"):rep(10) })
@@ -485,6 +503,7 @@ t.scenario("anything may come", { set = { words = "ab,abab,b," }, seed = 1 }, fu
    local random = chance(77)
    t.ignore()
    for round = 1, 40 do
+      client_port = 5000 + round
       connect{ mss = random(0, 65535), wscale = random(0, 255), sack_ok = random(2) == 1 or nil }
       for _ = 1, 200 do
          local near = random(3) > 1
