@@ -1,5 +1,6 @@
 """Capture files for tests: made by scapy, read back by scapy (bytes) and tshark (all else)."""
 
+import re
 import subprocess
 from collections import namedtuple
 from decimal import Decimal
@@ -58,7 +59,7 @@ def read(path):
     assert len(fields) == len(datas)
     records = []
     for (stamp, length, captured, interface, encap), data in zip(fields, datas):
-        assert int(captured) == len(data)
+        assert int(captured) == len(data) and re.fullmatch(r"\d+\.\d{9}", stamp)
         records.append(Record(data, int(Decimal(stamp) * 10**9), int(length), int(interface or 0), encap))
     said = subprocess.run(["capinfos", "-c", "-M", path], capture_output=True, text=True, check=True)
     assert not said.stderr and int(said.stdout.split()[-1]) == len(records), said
