@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "alarm.h"
+#include "interrupt.h"
 #include "log.h"
 #include "pipeline.h"
 #include "script.h"
@@ -17,13 +18,15 @@ struct tf_app {
 	struct tf_pipeline *pipeline;
 	struct tf_capture *capture; /* NULL without --capture */
 
-	uv_signal_t signals[4];
-	int signal_count; /* of signals, that are initialised */
+	struct tf_interrupts *interrupts;
+	uv_async_t asked;		  /* by interrupts, to end */
+	uv_signal_t usr1;		  /* prints the table */
 	uv_prepare_t prepare;
 	struct tf_alarm *alarm; /* for the script's next timer or held packet */
 	double armed;		/* what it is set to */
 	uv_timer_t stats_timer;
-	int started; /* handles above are initialised */
+	int handles; /* those above are initialised */
+	int started; /* on_start has been called, or will not be again */
 
 	int stopping;
 	int status;
@@ -31,17 +34,28 @@ struct tf_app {
 
 static const char *const side_names[] = { "left", "right" };
 
-static void on_signal(uv_signal_t *handle, int number)
+static void on_usr1(uv_signal_t *handle, int number)
 {
 	struct tf_app *app = handle->data;
 
-#ifdef SIGUSR1
-	if (number == SIGUSR1) {
-		tf_pipeline_print(app->pipeline);
-		return;
-	}
-#endif
 	(void) number;
+	if (app->pipeline != NULL)
+		tf_pipeline_print(app->pipeline);
+}
+
+/* On the thread that takes the signals. */
+static void ask_to_end(void *arg)
+{
+	struct tf_app *app = arg;
+
+	uv_async_send(&app->asked);
+}
+
+static void on_asked(uv_async_t *handle)
+{
+	struct tf_app *app = handle->data;
+
+	tf_interrupts_heard(app->interrupts);
 	tf_app_stop(app, TF_EXIT_OK);
 }
 
@@ -103,6 +117,24 @@ static void start_lines(struct tf_app *app)
 		       "`tunfilter lab`");
 }
 
+/* Handles and signals, before the capture's thread and any code of the user's. */
+static int open_handles(struct tf_app *app, struct tf_error *error)
+{
+	int err;
+
+	uv_prepare_init(app->loop, &app->prepare);
+	uv_timer_init(app->loop, &app->stats_timer);
+	uv_signal_init(app->loop, &app->usr1);
+	uv_async_init(app->loop, &app->asked, on_asked);
+	app->prepare.data = app->stats_timer.data = app->usr1.data = app->asked.data = app;
+	app->handles = 1;
+#ifdef SIGUSR1
+	uv_signal_start(&app->usr1, on_usr1, SIGUSR1);
+#endif
+	err = tf_interrupts_watch(&app->interrupts, ask_to_end, app);
+	return err < 0 ? tf_error_set(error, err, "signals: %s", tf_error_name(err)) : 0;
+}
+
 int tf_app_create(struct tf_app **out, uv_loop_t *loop, const struct tf_options *options,
 		  struct tf_error *error)
 {
@@ -117,6 +149,9 @@ int tf_app_create(struct tf_app **out, uv_loop_t *loop, const struct tf_options 
 	app->options = options;
 	app->armed = 1e300;
 
+	err = open_handles(app, error);
+	if (err < 0)
+		goto fail;
 	err = tf_script_create(&app->script, options, error);
 	if (err < 0)
 		goto fail;
@@ -170,33 +205,11 @@ fail:
 	return err;
 }
 
-static void watch_signal(struct tf_app *app, int number)
-{
-	uv_signal_t *handle = &app->signals[app->signal_count++];
-
-	uv_signal_init(app->loop, handle);
-	handle->data = app;
-	uv_signal_start(handle, on_signal, number);
-}
-
-int tf_app_start(struct tf_app *app, int interrupts, struct tf_error *error)
+int tf_app_start(struct tf_app *app, struct tf_error *error)
 {
 	int err;
 
-	uv_prepare_init(app->loop, &app->prepare);
-	uv_timer_init(app->loop, &app->stats_timer);
-	app->prepare.data = app->stats_timer.data = app;
 	app->started = 1;
-#ifdef SIGUSR1
-	watch_signal(app, SIGUSR1);
-#endif
-	if (interrupts) {
-		watch_signal(app, SIGINT);
-		watch_signal(app, SIGTERM);
-#ifdef SIGHUP
-		watch_signal(app, SIGHUP);
-#endif
-	}
 	err = tf_script_start(app->script, error);
 	if (err < 0)
 		return err;
@@ -233,35 +246,16 @@ void tf_app_stop(struct tf_app *app, int status)
 
 static void close_handles(struct tf_app *app)
 {
-	if (app->started) {
+	if (app->handles) {
 		uv_close((uv_handle_t *) &app->prepare, NULL);
 		uv_close((uv_handle_t *) &app->stats_timer, NULL);
+		uv_close((uv_handle_t *) &app->usr1, NULL);
+		uv_close((uv_handle_t *) &app->asked, NULL);
 	}
 	tf_alarm_close(app->alarm);
 	/* Handles of ours and of the devices close here; a caller's own live on. */
 	for (int turn = 0; turn < 4; turn++)
 		uv_run(app->loop, UV_RUN_NOWAIT);
-}
-
-/* The last of the handles: a second Ctrl-C is no reason to end half-way through the end. */
-static void close_signals(struct tf_app *app)
-{
-#ifdef SIG_BLOCK /* none may come between a handler's end and its being ignored */
-	sigset_t all, before;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-#endif
-	for (int i = 0; i < app->signal_count; i++) {
-		int number = app->signals[i].signum;
-
-		uv_close((uv_handle_t *) &app->signals[i], NULL);
-		signal(number, SIG_IGN);
-	}
-#ifdef SIG_BLOCK
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-#endif
-	uv_run(app->loop, UV_RUN_NOWAIT);
 }
 
 void tf_app_destroy(struct tf_app *app)
@@ -278,9 +272,9 @@ void tf_app_destroy(struct tf_app *app)
 		}
 		tf_pipeline_stop(app->pipeline);
 	}
+	tf_interrupts_close(app->interrupts);
 	close_handles(app);
 	tf_capture_stop(app->capture);
-	close_signals(app); /* when no thread is left that could take one */
 	tf_pipeline_destroy(app->pipeline);
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
 		if (app->device[side] != NULL)
@@ -303,7 +297,7 @@ int tf_command_run(const struct tf_options *options)
 	}
 	err = tf_app_create(&app, &loop, options, &error);
 	if (err == 0)
-		err = tf_app_start(app, 1, &error);
+		err = tf_app_start(app, &error);
 	if (err < 0) {
 		tf_log(TF_LOG_ERROR, "%s", error.text);
 		status = tf_error_exit(err);

@@ -13,15 +13,16 @@
 
 struct tf_app;
 
-/* Reads the script, opens the devices, loads the script and prints the start lines. 0 or a code. */
+/*
+ * Reads the script, opens the devices, loads the script and prints the start lines. 0 or a code.
+ * From now on SIGUSR1 prints the table, and SIGINT, SIGTERM and SIGHUP end the run, also while the
+ * script does not come back (interrupt.h).
+ */
 int tf_app_create(struct tf_app **out, uv_loop_t *loop, const struct tf_options *options,
 		  struct tf_error *error);
 
-/*
- * Calls on_start and begins to move packets. SIGUSR1 prints the table; with `interrupts`, SIGINT,
- * SIGTERM and SIGHUP end the run (a caller that has its own idea of them passes 0).
- */
-int tf_app_start(struct tf_app *app, int interrupts, struct tf_error *error);
+/* Calls on_start and begins to move packets. */
+int tf_app_start(struct tf_app *app, struct tf_error *error);
 
 /* Turns the loop until tf_app_stop; the exit status of the run (0, or TF_EXIT_…). */
 int tf_app_run(struct tf_app *app);

@@ -123,7 +123,7 @@ int tf_lab_filter(const struct tf_options *lab, void (*ready)(void))
 	for (int side = TF_LEFT; side <= TF_RIGHT && err == 0; side++)
 		err = add_routes(&lab->device[side], &error);
 	if (err == 0)
-		err = tf_app_start(app, 1, &error);
+		err = tf_app_start(app, &error);
 	if (err < 0) {
 		tf_log(TF_LOG_ERROR, "%s", error.text);
 		status = tf_error_exit(err);
