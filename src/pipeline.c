@@ -14,6 +14,7 @@
 #define ROUNDS	    4 /* batches of one device before the other has its turn */
 #define DRAIN_SECONDS 3600
 #define DRAIN_TIMERS  1000000
+#define GAP_SECONDS   86400 /* between two packets of a capture, at most */
 #define OUT_PACKETS (TF_BUDGET + 2 * TF_OUTBOX_PACKETS)
 
 struct tf_pipeline {
@@ -146,25 +147,30 @@ static void set_stamp(const struct tf_pipeline *pipeline, struct tf_packet *pack
 static void releases_at(struct tf_pipeline *pipeline, double now)
 {
 	struct tf_outbox *released = pipeline->released;
-	uint32_t first = released->count;
 
-	if (tf_hold_due(pipeline->hold) > now)
-		return;
-	tf_hold_release(pipeline->hold, now, released, 0);
-	for (uint32_t i = first; i < released->count; i++) {
-		struct tf_packet *packet = &released->sent[i].packet;
+	while (tf_hold_due(pipeline->hold) <= now) {
+		uint32_t first = released->count;
 
-		packet->clock = packet->due;
-		set_stamp(pipeline, packet);
-		if (pipeline->config.capture)
-			tf_capture_out(pipeline->config.capture, packet, released->sent[i].side);
-		to_side(pipeline, released->sent[i].side, packet);
+		tf_hold_release(pipeline->hold, now, released, 0);
+		for (uint32_t i = first; i < released->count; i++) {
+			struct tf_packet *packet = &released->sent[i].packet;
+
+			packet->clock = packet->due;
+			set_stamp(pipeline, packet);
+			if (pipeline->config.capture)
+				tf_capture_out(pipeline->config.capture, packet, released->sent[i].side);
+			to_side(pipeline, released->sent[i].side, packet);
+		}
+		if (tf_hold_due(pipeline->hold) <= now) { /* there are more than can wait at once */
+			write_side(pipeline, TF_LEFT);
+			write_side(pipeline, TF_RIGHT);
+			tf_outbox_clear(released);
+		}
 	}
 }
 
 /*
- * Puts what the script has sent before packet i of the batch, from *next on, where it goes; offline a
- * timer may have done so before held packets were due.
+ * Puts what the script has sent before packet i of the batch, from *next on, where it goes.
  */
 static void sends_before(struct tf_pipeline *pipeline, uint32_t i, uint32_t *next)
 {
@@ -192,14 +198,14 @@ static void sends_before(struct tf_pipeline *pipeline, uint32_t i, uint32_t *nex
 }
 
 /*
- * Writes the batch's packets (NULL: none), what the script sent and what is no longer held, each
- * at its place in the order.
+ * Writes the batch's packets (NULL: none) from the first up to its cursor, what the script sent and
+ * what is no longer held, each at its place in the order.
  */
-static void deliver(struct tf_pipeline *pipeline, struct tf_batch *batch, double now)
+static void deliver(struct tf_pipeline *pipeline, struct tf_batch *batch, uint32_t first, double now)
 {
 	uint32_t next = 0;
 
-	for (uint32_t i = 0; batch != NULL && i < batch->count; i++) {
+	for (uint32_t i = first; batch != NULL && i < batch->cursor; i++) {
 		struct tf_packet *packet = &batch->packets[i];
 
 		sends_before(pipeline, i, &next);
@@ -236,6 +242,7 @@ static int64_t read_clock(struct tf_pipeline *pipeline)
 /* Gives every packet of the batch its place on the run's clock. */
 static void set_time(struct tf_pipeline *pipeline, struct tf_batch *batch)
 {
+	double reached = pipeline->clock;
 	int64_t stamp;
 
 	if (!pipeline->config.offline) {
@@ -251,10 +258,15 @@ static void set_time(struct tf_pipeline *pipeline, struct tf_batch *batch)
 	for (uint32_t i = 0; i < batch->count; i++) {
 		double clock = (double) (batch->packets[i].stamp - pipeline->epoch) / 1e9;
 
+		/* From a packet without a time, 0, to one of today timers would run for ages. */
+		if (clock > reached + GAP_SECONDS) {
+			pipeline->epoch += (int64_t) ((clock - reached - GAP_SECONDS) * 1e9);
+			clock = reached + GAP_SECONDS;
+		}
 		/* Captures are not always in order; the clock is. */
-		if (clock > pipeline->clock)
-			pipeline->clock = clock;
-		batch->packets[i].clock = pipeline->clock;
+		if (clock > reached)
+			reached = clock;
+		batch->packets[i].clock = reached;
 	}
 }
 
@@ -272,8 +284,16 @@ static void process(struct tf_pipeline *pipeline, struct tf_batch *batch)
 		if (pipeline->config.capture)
 			tf_capture_before(pipeline->config.capture, i, packet);
 	}
-	tf_script_run(pipeline->config.script, batch);
-	deliver(pipeline, batch, pipeline->clock);
+	for (batch->cursor = 0; batch->cursor < batch->count;) {
+		uint32_t first = batch->cursor;
+
+		tf_script_run(pipeline->config.script, batch);
+		if (batch->cursor > first)
+			pipeline->clock = batch->packets[batch->cursor - 1].clock;
+		deliver(pipeline, batch, first, pipeline->clock);
+		if (batch->cursor < batch->count) /* offline: a timer comes first */
+			tf_pipeline_advance(pipeline, batch->packets[batch->cursor].clock);
+	}
 }
 
 int tf_pipeline_pump(struct tf_pipeline *pipeline, int side)
@@ -332,7 +352,7 @@ void tf_pipeline_tick(struct tf_pipeline *pipeline)
 	if (!pipeline->config.offline)
 		read_clock(pipeline);
 	tf_script_tick(pipeline->config.script, pipeline->clock);
-	deliver(pipeline, NULL, pipeline->clock);
+	deliver(pipeline, NULL, 0, pipeline->clock);
 }
 
 void tf_pipeline_advance(struct tf_pipeline *pipeline, double now)

@@ -236,20 +236,14 @@ void tf_script_run(struct tf_script *script, struct tf_batch *batch)
 	lua_State *L = script->L;
 
 	context->batch = batch;
-	context->now = batch->packets[0].clock;
-	batch->cursor = 0;
+	context->now = batch->packets[batch->cursor].clock;
 	while (batch->cursor < batch->count) {
 		struct tf_packet *packet;
 		const char *message;
 
 		lua_pushvalue(L, SLOT_RUN);
-		if (lua_pcall(L, 0, 0, SLOT_HANDLER) == 0) {
-			if (batch->cursor < batch->count) { /* offline: a timer comes first */
-				leave(script);
-				tf_script_tick(script, batch->packets[batch->cursor].clock);
-			}
-			continue;
-		}
+		if (lua_pcall(L, 0, 0, SLOT_HANDLER) == 0)
+			break;
 		packet = &batch->packets[batch->cursor++];
 		packet->verdict = (uint8_t) script->options->on_error;
 		packet->flags |= TF_FAILED;

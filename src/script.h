@@ -62,9 +62,10 @@ struct tf_listener {
 void tf_script_listen(struct tf_script *script, const struct tf_listener *listener);
 
 /*
- * Shows every packet of the batch, which is numbered, timed and parsed, to the callbacks, and leaves
- * verdict, callback and flags in the descriptors. A callback that throws is reported and its
+ * Shows the packets of the batch from its cursor on, numbered, timed and parsed, to the callbacks, and
+ * leaves verdict, callback and flags in the descriptors. A callback that throws is reported and its
  * packet gets --on-error's verdict and TF_FAILED. What the script sent meanwhile is in the outbox.
+ * Offline it stops before a packet that does not come before the next timer: the cursor is there.
  */
 void tf_script_run(struct tf_script *script, struct tf_batch *batch);
 

@@ -35,6 +35,7 @@ static double measure(struct tf_script *script, struct tf_batch *batch, double s
 				batch->packets[i].number = ++number;
 				batch->packets[i].verdict = 0;
 			}
+			batch->cursor = 0;
 			tf_script_run(script, batch);
 			packets += batch->count;
 		}

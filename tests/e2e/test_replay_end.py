@@ -1,4 +1,4 @@
-"""What a replay does behind the last packet: timers that are to run once, and packets that are held."""
+"""What a replay does where no packet comes: timers, and packets that are held."""
 import os
 import subprocess
 
@@ -8,10 +8,11 @@ from scapy.all import IP, UDP, PcapReader, wrpcap
 TUNFILTER = os.environ.get("TUNFILTER", "build/tunfilter")
 
 
-def replay(folder, rules, count=5):
-    packets = [IP(src="10.0.0.1", dst="10.0.0.2", id=i) / UDP(dport=9) for i in range(count)]
-    for i, packet in enumerate(packets):
-        packet.time = 1700000000 + i
+def replay(folder, rules, count=5, times=None):
+    times = times or [1700000000 + i for i in range(count)]
+    packets = [IP(src="10.0.0.1", dst="10.0.0.2", id=i) / UDP(dport=9) for i in range(len(times))]
+    for packet, time in zip(packets, times):
+        packet.time = time
     wrpcap(str(folder / "in.pcap"), packets)
     (folder / "rules.lua").write_text('local tf = require "tunfilter"\n' + rules)
     done = subprocess.run([TUNFILTER, "replay", "rules.lua", "in.pcap", "out.pcap"], cwd=folder,
@@ -55,3 +56,35 @@ end)
                                    "local function f() tf.after(7200, f) end f()"])
 def test_timers_that_never_end_do_not_keep_it(tmp_path, timer):
     assert len(replay(tmp_path, timer, count=2)) == 2
+
+
+def test_held_packets_come_in_the_order_of_their_times_however_many(tmp_path):
+    count = 10000
+    times = [1700000000 + i / 100000 for i in range(count)] + [1700000010]
+    out = replay(tmp_path, f"tf.on_packet(function(pkt) if pkt.number <= {count} then return pkt:hold(1.5) end end)",
+                 times=times)
+    assert [number for _, number in out] == list(range(count + 1))
+    assert out == sorted(out)
+
+
+def test_timers_send_whatever_there_is_to_send_between_two_packets(tmp_path):
+    out = replay(tmp_path, """
+local copy
+tf.every(1, function() if copy then assert(tf.send(tf.right, copy)) end end)
+tf.on_packet(function(pkt) copy = copy or pkt:copy() end)
+""", times=[1700000000, 1700000000 + 10000.5])
+    assert out == [(i, 0) for i in range(10001)] + [(10000.5, 1)]
+
+
+def test_between_a_packet_without_a_time_and_the_next_is_one_day(tmp_path):
+    out = replay(tmp_path, """
+local rounds, copy = 0, nil
+tf.every(3600, function()
+   rounds = rounds + 1
+   copy.ip4.id = 100 + rounds
+   tf.send(tf.right, copy)
+end)
+tf.on_packet(function(pkt) copy = copy or pkt:copy() end)
+""", times=[0, 1700000000, 1700000001])
+    assert [number for _, number in out] == [0, *range(101, 125), 1, 2]
+    assert [time for time, _ in out[-2:]] == [0, 1]
