@@ -26,6 +26,9 @@ local function copy(from, names)
    return t
 end
 
+-- Globals that a beginner takes for tf's. Read as nil, `return drop` would forward.
+local meant = { drop = true, forward = true, reply = true, left = true, right = true }
+
 -- Everything that a script finds as a global, made anew, so that no script changes the library's.
 local function safe_globals()
    local env = copy(globals, [[assert error getmetatable ipairs next pairs pcall rawequal rawget rawlen rawset
@@ -53,7 +56,11 @@ local function safe_globals()
       end, ...)
    end
    env._G = env
-   return env
+   return setmetatable(env, {
+      __index = function(_, key)
+         if meant[key] then fault(("there is no global '%s': tf.%s is meant"):format(key, key)) end
+      end,
+   })
 end
 
 -- Text only: bytecode can break the VM.

@@ -205,6 +205,7 @@ def test_a_callback_that_throws_on_every_third_packet(place, lab, policy):
     ("return pkt:u8(9999)", [r"error: \S*mistake\.lua:\d+: u8: offset 9999"]),  # a tail call, which has no line
     ("return true", [r"returned true"]),
     ('return "drop"', [r'returned the string "drop"', r"tf\.drop"]),
+    ("local x = drop; return x", [r"there is no global 'drop': tf\.drop is meant"]),
     ("local x = pkt:u8(9999)", [r"9999", r"\b29\b"]),
     ("pkt:set_u32(26, 1)", [r"26", r"\b29\b"]),
     ("local x = pkt:u16(-1)", [r"-1"]),
