@@ -42,13 +42,15 @@ local function callable(x)
    return type(meta) == "table" and type(meta.__call) == "function" and meta.__metatable ~= "verdict"
 end
 
--- "rules.lua:12", where a function was written, or where something else that can be called was registered.
+local library = debug.getinfo(1, "S").source:match "^(.*)init%.lua$"
+
+-- "rules.lua:12", where the script has a function, or where it registered what it has not written.
 local function where(fn)
-   if type(fn) == "function" then
-      local info = debug.getinfo(fn, "S")
+   local info = type(fn) == "function" and debug.getinfo(fn, "S")
+   if info and info.what ~= "C" and info.source:sub(1, #library) ~= library then
       return info.short_src .. ":" .. info.linedefined
    end
-   local info = debug.getinfo(3, "Sl")
+   info = debug.getinfo(3, "Sl")
    return info.short_src .. ":" .. info.currentline
 end
 

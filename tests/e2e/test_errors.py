@@ -256,3 +256,11 @@ def test_the_labs_status_is_the_commands(place):
         assert done.returncode == status, done.stderr
     done = harness.run(place, "lab", "-q", script, "--", "no-such-command-here")
     assert done.returncode == 127 and "no-such-command-here" in done.stderr
+
+
+@pytest.mark.parametrize("callback", ["netem{}", 'stream.replace{ "a", "b", from = tf.left }', "print"])
+def test_a_callback_that_the_script_has_not_written_has_the_line_of_its_registration(place, callback):
+    script = place.script(HEADER + 'local netem, stream = require "tunfilter.netem", require "tunfilter.stream"\n\n'
+                          f"tf.on_packet({callback})\n", "rules.lua")
+    done = harness.run(place, "check", script)
+    assert re.search(r"^callback  \S*rules\.lua:4: every packet$", done.stdout, re.M), done.stdout
