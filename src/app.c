@@ -18,9 +18,8 @@ struct tf_app {
 	struct tf_pipeline *pipeline;
 	struct tf_capture *capture; /* NULL without --capture */
 
-	struct tf_interrupts *interrupts;
-	uv_async_t asked;		  /* by interrupts, to end */
-	uv_signal_t usr1;		  /* prints the table */
+	uv_async_t asked; /* to end, by a signal */
+	uv_signal_t usr1; /* prints the table */
 	uv_prepare_t prepare;
 	struct tf_alarm *alarm; /* for the script's next timer or held packet */
 	double armed;		/* what it is set to */
@@ -43,7 +42,7 @@ static void on_usr1(uv_signal_t *handle, int number)
 		tf_pipeline_print(app->pipeline);
 }
 
-/* On the thread that takes the signals. */
+/* In a signal's handler. */
 static void ask_to_end(void *arg)
 {
 	struct tf_app *app = arg;
@@ -55,7 +54,7 @@ static void on_asked(uv_async_t *handle)
 {
 	struct tf_app *app = handle->data;
 
-	tf_interrupts_heard(app->interrupts);
+	tf_interrupt_heard();
 	tf_app_stop(app, TF_EXIT_OK);
 }
 
@@ -117,11 +116,9 @@ static void start_lines(struct tf_app *app)
 		       "`tunfilter lab`");
 }
 
-/* Handles and signals, before the capture's thread and any code of the user's. */
-static int open_handles(struct tf_app *app, struct tf_error *error)
+/* Handles and signals, before any code of the user's runs. */
+static void open_handles(struct tf_app *app)
 {
-	int err;
-
 	uv_prepare_init(app->loop, &app->prepare);
 	uv_timer_init(app->loop, &app->stats_timer);
 	uv_signal_init(app->loop, &app->usr1);
@@ -131,8 +128,7 @@ static int open_handles(struct tf_app *app, struct tf_error *error)
 #ifdef SIGUSR1
 	uv_signal_start(&app->usr1, on_usr1, SIGUSR1);
 #endif
-	err = tf_interrupts_watch(&app->interrupts, ask_to_end, app);
-	return err < 0 ? tf_error_set(error, err, "signals: %s", tf_error_name(err)) : 0;
+	tf_interrupt_watch(ask_to_end, app);
 }
 
 int tf_app_create(struct tf_app **out, uv_loop_t *loop, const struct tf_options *options,
@@ -149,9 +145,7 @@ int tf_app_create(struct tf_app **out, uv_loop_t *loop, const struct tf_options 
 	app->options = options;
 	app->armed = 1e300;
 
-	err = open_handles(app, error);
-	if (err < 0)
-		goto fail;
+	open_handles(app);
 	err = tf_script_create(&app->script, options, error);
 	if (err < 0)
 		goto fail;
@@ -272,7 +266,7 @@ void tf_app_destroy(struct tf_app *app)
 		}
 		tf_pipeline_stop(app->pipeline);
 	}
-	tf_interrupts_close(app->interrupts);
+	tf_interrupt_ignore();
 	close_handles(app);
 	tf_capture_stop(app->capture);
 	tf_pipeline_destroy(app->pipeline);

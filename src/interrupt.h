@@ -14,20 +14,19 @@ void tf_interrupt_catch(void);
 /* Whether such a signal came. */
 int tf_interrupted(void);
 
-struct tf_interrupts;
-
 /*
- * For commands with one. A thread takes the signals; the first calls ask, on that thread: it may
- * wake a loop, no more. When tf_interrupts_heard does not follow within two seconds, or another signal
- * comes (and not with the first), the process ends with TF_EXIT_SCRIPT.
- * Before any other thread is made. 0 or a libuv code.
+ * For commands with one. The first signal calls ask, in the signal's handler: it may call
+ * uv_async_send, no more. When tf_interrupt_heard does not follow within two seconds, or another
+ * signal comes (and not with the first), the process ends with TF_EXIT_SCRIPT.
+ *
+ * No thread: in a process with several every read and write of a packet costs some 5% more.
  */
-int tf_interrupts_watch(struct tf_interrupts **out, void (*ask)(void *arg), void *arg);
+void tf_interrupt_watch(void (*ask)(void *arg), void *arg);
 
 /* The run is ending, and may take its time until another signal comes. */
-void tf_interrupts_heard(struct tf_interrupts *interrupts);
+void tf_interrupt_heard(void);
 
-/* Ends the thread; signals that come from now on are not taken any more. NULL is fine. */
-void tf_interrupts_close(struct tf_interrupts *interrupts);
+/* From now on the signals mean nothing. */
+void tf_interrupt_ignore(void);
 
 #endif

@@ -1,9 +1,7 @@
 #include "interrupt.h"
 
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
-#include <stdlib.h>
+#include <stddef.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -16,21 +14,13 @@
 static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 static volatile sig_atomic_t interrupted;
 
-struct tf_interrupts {
-	pthread_t thread;
-	sigset_t taken; /* and SIGALRM, which ends the patience */
+/* What tf_interrupt_watch was given; signals have no other way to it. */
+static struct {
 	void (*ask)(void *arg);
 	void *arg;
-	atomic_int heard;
-	atomic_int closing;
-};
-
-static int is_ignored(int number)
-{
-	struct sigaction action;
-
-	return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
-}
+	uint64_t asked; /* when, of uv_hrtime(); 0: not yet */
+	volatile sig_atomic_t heard;
+} watch;
 
 static void on_signal(int number)
 {
@@ -38,13 +28,23 @@ static void on_signal(int number)
 	interrupted = 1;
 }
 
-void tf_interrupt_catch(void)
+/* Has the signals handled so, but SIGHUP where nohup had it ignored. */
+static void handle(void (*handler)(int number), int flags)
 {
-	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+	struct sigaction action = {.sa_handler = handler, .sa_flags = flags}, before;
 
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		if (signals[i] != SIGHUP || !is_ignored(SIGHUP))
+		sigaddset(&action.sa_mask, signals[i]);
+	sigaddset(&action.sa_mask, SIGALRM);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (signals[i] != SIGHUP || sigaction(SIGHUP, NULL, &before) != 0 ||
+		    before.sa_handler != SIG_IGN)
 			sigaction(signals[i], &action, NULL);
+}
+
+void tf_interrupt_catch(void)
+{
+	handle(on_signal, (int)SA_RESETHAND);
 }
 
 int tf_interrupted(void)
@@ -52,61 +52,41 @@ int tf_interrupted(void)
 	return interrupted != 0;
 }
 
-static void *take_signals(void *arg)
+/* Only what a signal's handler may do: the script may be anywhere. */
+static void on_wish(int number)
 {
-	struct tf_interrupts *interrupts = arg;
-	uint64_t asked = 0; /* when; 0: not yet */
-	int number;
+	static const char text[] = "tunfilter: error: the script does not come back: ended without "
+				   "waiting for it\n";
 
-	while (sigwait(&interrupts->taken, &number) == 0 && !interrupts->closing) {
-		if (interrupts->heard && number == SIGALRM)
-			continue;
-		if (asked == 0 && number != SIGALRM) {
-			asked = uv_hrtime();
-			interrupts->ask(interrupts->arg);
-			alarm(PATIENCE);
-		} else if (asked != 0 && uv_hrtime() - asked >= ONE_WISH_NS) {
-			tf_log(TF_LOG_ERROR, "the script does not come back: ended without waiting for it");
-			_exit(TF_EXIT_SCRIPT);
-		}
-	}
-	return NULL;
-}
-
-int tf_interrupts_watch(struct tf_interrupts **out, void (*ask)(void *arg), void *arg)
-{
-	struct tf_interrupts *interrupts = calloc(1, sizeof(*interrupts));
-
-	if (interrupts == NULL)
-		return UV_ENOMEM;
-	interrupts->ask = ask;
-	interrupts->arg = arg;
-	sigemptyset(&interrupts->taken);
-	sigaddset(&interrupts->taken, SIGALRM);
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		if (signals[i] != SIGHUP || !is_ignored(SIGHUP)) /* nohup */
-			sigaddset(&interrupts->taken, signals[i]);
-	pthread_sigmask(SIG_BLOCK, &interrupts->taken, NULL);
-	if (pthread_create(&interrupts->thread, NULL, take_signals, interrupts) != 0) {
-		pthread_sigmask(SIG_UNBLOCK, &interrupts->taken, NULL);
-		free(interrupts);
-		return UV_EAGAIN;
-	}
-	*out = interrupts;
-	return 0;
-}
-
-void tf_interrupts_heard(struct tf_interrupts *interrupts)
-{
-	interrupts->heard = 1;
-}
-
-void tf_interrupts_close(struct tf_interrupts *interrupts)
-{
-	if (interrupts == NULL)
+	if (number == SIGALRM && watch.heard)
 		return;
-	interrupts->closing = 1;
-	pthread_kill(interrupts->thread, SIGALRM);
-	pthread_join(interrupts->thread, NULL);
-	free(interrupts);
+	if (watch.asked == 0) {
+		watch.asked = uv_hrtime();
+		watch.ask(watch.arg);
+		alarm(PATIENCE);
+	} else if (uv_hrtime() - watch.asked >= ONE_WISH_NS) {
+		tf_log_write(text, sizeof(text) - 1);
+		_exit(TF_EXIT_SCRIPT);
+	}
+}
+
+void tf_interrupt_watch(void (*ask)(void *arg), void *arg)
+{
+	struct sigaction action = {.sa_handler = on_wish, .sa_flags = SA_RESTART};
+
+	watch.ask = ask;
+	watch.arg = arg;
+	sigaction(SIGALRM, &action, NULL);
+	handle(on_wish, SA_RESTART);
+}
+
+void tf_interrupt_heard(void)
+{
+	watch.heard = 1;
+}
+
+void tf_interrupt_ignore(void)
+{
+	alarm(0);
+	handle(SIG_IGN, 0);
 }
