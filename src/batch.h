@@ -17,7 +17,7 @@
 
 /* cdef: begin */
 struct tf_batch {
-	struct tf_packet *packets; /* count of them are in use */
+	struct tf_packet *packets; /* count of them are in use, the others all zero */
 	uint32_t count;		   /* packets in the batch, at most budget */
 	uint32_t cursor;	   /* the packet that the script is at; count when it is done */
 	uint32_t budget;	   /* how many fit, fixed at creation */
@@ -41,14 +41,31 @@ void tf_batch_destroy(struct tf_batch *batch);
 void tf_batch_reset(struct tf_batch *batch, uint8_t from, uint8_t link);
 
 /* Where the next packet goes: TF_PACKET_MAX bytes, TF_HEADROOM free before. NULL when full. */
-uint8_t *tf_batch_room(struct tf_batch *batch);
+static inline uint8_t *tf_batch_room(struct tf_batch *batch)
+{
+	if (batch->count == batch->budget ||
+	    batch->arena_size - batch->used < TF_HEADROOM + TF_PACKET_MAX)
+		return NULL;
+	return batch->arena + batch->used + TF_HEADROOM;
+}
 
 /*
  * Takes the len (1 to TF_PACKET_MAX) bytes just read at tf_batch_room() as a packet, and returns
  * its descriptor: data, len, room, from, link set, all else zero. Number, time and parse are the
  * pipeline's.
  */
-struct tf_packet *tf_batch_commit(struct tf_batch *batch, uint32_t len);
+static inline struct tf_packet *tf_batch_commit(struct tf_batch *batch, uint32_t len)
+{
+	struct tf_packet *packet = &batch->packets[batch->count++];
+
+	packet->data = batch->arena + batch->used + TF_HEADROOM;
+	packet->len = len;
+	packet->room = (len + TF_ALIGN - 1) & ~(uint32_t)(TF_ALIGN - 1);
+	packet->from = batch->from;
+	packet->link = batch->link;
+	batch->used += TF_HEADROOM + packet->room;
+	return packet;
+}
 
 /*
  * Moves a packet of this batch to a slot with room for TF_PACKET_MAX bytes; its bytes and its

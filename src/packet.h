@@ -21,6 +21,7 @@
 /* cdef: begin */
 enum {
 	TF_HEADROOM = 64,      /* bytes that are free before every packet */
+	TF_ALIGN = 16,         /* of every packet's first byte in a batch */
 	TF_PACKET_MAX = 65600, /* no packet is longer: 65,535 and the largest link header */
 	TF_IP_MAX = 65535      /* the longest IP datagram */
 };

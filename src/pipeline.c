@@ -172,10 +172,9 @@ static void releases_at(struct tf_pipeline *pipeline, double now)
 /*
  * Puts what the script has sent before packet i of the batch, from *next on, where it goes.
  */
-static void sends_before(struct tf_pipeline *pipeline, uint32_t i, uint32_t *next)
+static void sends_before(struct tf_pipeline *pipeline, const struct tf_outbox *outbox, uint32_t i,
+			 uint32_t *next)
 {
-	struct tf_outbox *outbox = tf_script_outbox(pipeline->config.script);
-
 	for (; *next < outbox->count && outbox->sent[*next].before <= i; ++*next) {
 		struct tf_sent *entry = &outbox->sent[*next];
 
@@ -203,12 +202,13 @@ static void sends_before(struct tf_pipeline *pipeline, uint32_t i, uint32_t *nex
  */
 static void deliver(struct tf_pipeline *pipeline, struct tf_batch *batch, uint32_t first, double now)
 {
+	struct tf_outbox *outbox = tf_script_outbox(pipeline->config.script);
 	uint32_t next = 0;
 
 	for (uint32_t i = first; batch != NULL && i < batch->cursor; i++) {
 		struct tf_packet *packet = &batch->packets[i];
 
-		sends_before(pipeline, i, &next);
+		sends_before(pipeline, outbox, i, &next);
 		releases_at(pipeline, packet->clock);
 		if (pipeline->trace)
 			tf_trace_after(pipeline->trace, i, packet, pipeline->config.script);
@@ -217,11 +217,11 @@ static void deliver(struct tf_pipeline *pipeline, struct tf_batch *batch, uint32
 					 tf_script_callback(pipeline->config.script, packet->callback));
 		judge(pipeline, packet);
 	}
-	sends_before(pipeline, UINT32_MAX, &next);
+	sends_before(pipeline, outbox, UINT32_MAX, &next);
 	releases_at(pipeline, now);
 	write_side(pipeline, TF_LEFT);
 	write_side(pipeline, TF_RIGHT);
-	tf_outbox_clear(tf_script_outbox(pipeline->config.script));
+	tf_outbox_clear(outbox);
 	tf_outbox_clear(pipeline->released);
 }
 
