@@ -29,6 +29,14 @@ struct tf_names {
 	uint32_t at; /* in the last chunk */
 };
 
+static void free_all(struct tf_names *names)
+{
+	for (uint32_t i = 0; i < names->chunk_count; i++)
+		free(names->chunks[i]);
+	free(names->chunks);
+	free(names->slots);
+}
+
 static uint8_t lower(char c)
 {
 	return (uint8_t) (c >= 'A' && c <= 'Z' ? c + 32 : c);
@@ -92,29 +100,6 @@ static uint32_t hash_name(const struct tf_names *names, const char *name, size_t
 	return hash_end(hash);
 }
 
-static int resize(struct tf_names *names, uint32_t size)
-{
-	struct slot *old = names->slots, *slots = calloc(size, sizeof(*slots));
-	uint32_t old_size = names->size;
-
-	if (slots == NULL)
-		return -1;
-	names->slots = slots;
-	names->size = size;
-	names->used = names->count;
-	for (uint32_t i = 0; i < old_size; i++) {
-		uint32_t j = old[i].hash & (size - 1);
-
-		if (old[i].text == EMPTY || old[i].text == GONE)
-			continue;
-		while (slots[j].text != EMPTY)
-			j = (j + 1) & (size - 1);
-		slots[j] = old[i];
-	}
-	free(old);
-	return 0;
-}
-
 /* Keeps a name's text; where it is, or EMPTY without memory. */
 static uint32_t keep_text(struct tf_names *names, const char *name, size_t size)
 {
@@ -144,6 +129,39 @@ static uint32_t keep_text(struct tf_names *names, const char *name, size_t size)
 	return at;
 }
 
+/*
+ * New slots, and the names that are still there, with their texts, in them: what was removed leaves
+ * nothing behind. 0, or -1 without memory, and all is as it was.
+ */
+static int resize(struct tf_names *names, uint32_t size)
+{
+	struct tf_names made = { .size = size, .count = names->count, .used = names->count, .secret = names->secret };
+
+	made.slots = calloc(size, sizeof(*made.slots));
+	if (made.slots == NULL)
+		return -1;
+	for (uint32_t i = 0; i < names->size; i++) {
+		const struct slot *slot = &names->slots[i];
+		uint32_t j = slot->hash & (size - 1);
+		const uint8_t *text;
+
+		if (slot->text == EMPTY || slot->text == GONE)
+			continue;
+		text = text_at(names, slot->text);
+		while (made.slots[j].text != EMPTY)
+			j = (j + 1) & (size - 1);
+		made.slots[j].hash = slot->hash;
+		made.slots[j].text = keep_text(&made, (const char *) text + 1, text[0]);
+		if (made.slots[j].text == EMPTY) {
+			free_all(&made);
+			return -1;
+		}
+	}
+	free_all(names);
+	*names = made;
+	return 0;
+}
+
 struct tf_names *tf_names_create(void)
 {
 	struct tf_names *names = calloc(1, sizeof(*names));
@@ -161,10 +179,7 @@ void tf_names_destroy(struct tf_names *names)
 {
 	if (names == NULL)
 		return;
-	for (uint32_t i = 0; i < names->chunk_count; i++)
-		free(names->chunks[i]);
-	free(names->chunks);
-	free(names->slots);
+	free_all(names);
 	free(names);
 }
 

@@ -129,3 +129,25 @@ def test_mistakes(tmp_path, rules, message):
 
 def test_many_lists_are_given_back(tmp_path):
     check(tmp_path, "for i = 1, 3000 do local set = tf.nets{ '10.0.0.0/8' } assert(#set == 1) end")
+
+
+def test_what_is_removed_takes_no_memory_and_the_rest_stays(tmp_path):
+    """A million names of 240 bytes come and go."""
+    path = tmp_path / "rules.lua"
+    path.write_text("""local tf = require "tunfilter"
+local names, long = tf.names{}, ("x"):rep(60) .. "." .. ("y"):rep(60) .. "." .. ("z"):rep(60) .. "." .. ("w"):rep(50)
+for i = 1, 1000000 do
+   local name = i .. "." .. long
+   assert(names:add(name))
+   if i % 10000 ~= 0 then assert(names:remove(name)) end
+end
+assert(#names == 100)
+for i = 1, 1000000, 999 do assert(names:contains(i .. "." .. long) == (i % 10000 == 0)) end
+for i = 10000, 1000000, 10000 do assert(names:match("a." .. i .. "." .. long) == i .. "." .. long) end
+""")
+    options = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"
+    with subprocess.Popen([TUNFILTER, "check", str(path)], env={**os.environ, "ASAN_OPTIONS": options}) as run:
+        _, status, used = os.wait4(run.pid, 0)
+        run.returncode = os.waitstatus_to_exitcode(status)
+    assert run.returncode == 0
+    assert used.ru_maxrss < 150000  # KiB; the names' text alone was 240 MB
