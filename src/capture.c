@@ -5,12 +5,14 @@
 #include <uv.h>
 
 #include "capture_write.h"
+#include "interrupt.h"
 #include "log.h"
 
 #define BUFFER_SIZE (8u << 20)	/* bytes of records that may wait, in each of two buffers */
 #define RECORD_REST 2048	/* bytes of a record and an interface, but the packet's, at most */
 #define CHUNK	    (64u << 10) /* bytes that are written at once: as many as a pipe holds */
 #define PATIENCE    1000000000	/* ns that a live run's end waits for a reader; a lab waits 2 s */
+#define GLANCE	    100000000	/* ns between two looks whether the person has had enough */
 #define INTERFACES  64
 
 /* A packet of the batch as it came in: len bytes at kept_bytes + at. */
@@ -204,9 +206,9 @@ static void add(struct tf_capture *capture, const struct tf_packet *packet, cons
 					   .stamp = packet->stamp};
 
 	uv_mutex_lock(&capture->mutex);
-	while (capture->wait && capture->failed == 0 &&
+	while (capture->wait && capture->failed == 0 && !tf_interrupted() &&
 	       capture->waiting.used + len + RECORD_REST > BUFFER_SIZE)
-		uv_cond_wait(&capture->changed, &capture->mutex);
+		uv_cond_timedwait(&capture->changed, &capture->mutex, GLANCE);
 	if (capture->failed < 0 || capture->waiting.used + len + RECORD_REST > BUFFER_SIZE) {
 		capture->lost++;
 	} else {
@@ -297,7 +299,7 @@ void tf_capture_out(struct tf_capture *capture, const struct tf_packet *packet, 
 
 int tf_capture_stop(struct tf_capture *capture)
 {
-	uint64_t start = uv_hrtime(), now = start, lost;
+	uint64_t start = uv_hrtime(), lost;
 	int err;
 
 	if (capture == NULL)
@@ -305,12 +307,10 @@ int tf_capture_stop(struct tf_capture *capture)
 	uv_mutex_lock(&capture->mutex);
 	capture->ending = 1;
 	uv_cond_broadcast(&capture->changed);
-	while (!capture->ended && (capture->wait || (now = uv_hrtime()) - start < PATIENCE)) {
-		if (capture->wait)
-			uv_cond_wait(&capture->changed, &capture->mutex);
-		else
-			uv_cond_timedwait(&capture->changed, &capture->mutex,
-					  PATIENCE - (now - start));
+	while (!capture->ended && uv_hrtime() - start < PATIENCE) {
+		uv_cond_timedwait(&capture->changed, &capture->mutex, GLANCE);
+		if (capture->wait && !tf_interrupted())
+			start = uv_hrtime();
 	}
 	capture->abandoned = !capture->ended;
 	lost = capture->lost;

@@ -22,7 +22,8 @@ enum { TF_CAPTURE_ETHERNET = 1, TF_CAPTURE_RAW = 101 };
  * Creates the file ("-": standard output). linktype: LINKTYPE_… of packets that are neither IP nor
  * Ethernet and do not say their own; the first interfaces have it. names: the devices', by
  * side, which stand behind "left" and "right" in the file; NULL where there are none.
- * wait: the caller has time and loses nothing (offline). 0, or a code with a sentence.
+ * wait: the caller has time and loses nothing (offline), until it is interrupted. 0, or a code with a
+ * sentence.
  */
 int tf_capture_start(struct tf_capture **out, const char *path, const char *const names[2],
 		     uint16_t linktype, int wait, struct tf_error *error);
@@ -40,7 +41,8 @@ void tf_capture_out(struct tf_capture *capture, const struct tf_packet *packet, 
 
 /*
  * Writes the rest, closes the file, says what is not in it, and frees all. 0, or the first error. A
- * reader that does not read is waited for one second, unless the caller has time. NULL is fine.
+ * reader that does not read is waited for one second; where the caller has time, from its interruption
+ * on. NULL is fine.
  */
 int tf_capture_stop(struct tf_capture *capture);
 

@@ -1,5 +1,6 @@
 """What a replay does where no packet comes: timers, and packets that are held."""
 import os
+import signal
 import subprocess
 
 import pytest
@@ -88,3 +89,18 @@ tf.on_packet(function(pkt) copy = copy or pkt:copy() end)
 """, times=[0, 1700000000, 1700000001])
     assert [number for _, number in out] == [0, *range(101, 125), 1, 2]
     assert [time for time, _ in out[-2:]] == [0, 1]
+
+
+def test_a_reader_of_the_capture_that_does_not_read_can_be_left(tmp_path):
+    packets = [IP(src="10.0.0.1", dst="10.0.0.2") / UDP(dport=9) / (b"x" * 60000)] * 400
+    wrpcap(str(tmp_path / "in.pcap"), packets)
+    (tmp_path / "rules.lua").write_text("")
+    with subprocess.Popen([TUNFILTER, "replay", "rules.lua", "in.pcap", "--capture", "-"], cwd=tmp_path,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        try:
+            os.read(run.stdout.fileno(), 1)
+            run.send_signal(signal.SIGINT)
+            assert run.wait(timeout=30) == 3
+        finally:
+            run.kill()
+        assert "its reader does not read" in run.stderr.read()
