@@ -227,8 +227,11 @@ static void check_luajit(void)
 		return;
 	}
 	luaL_openlibs(L);
-	if (luaL_dostring(L, "return jit.version, (jit.status())") == 0 && lua_toboolean(L, -1))
-		say(OK, "LuaJIT", "%s, compiler on", lua_tostring(L, -2));
+	if (luaL_dostring(L, "return jit.version, jit.arch == 'x64' and jit.version_num <= 20100, "
+			     "(jit.status())") == 0 &&
+	    lua_toboolean(L, -1))
+		say(OK, "LuaJIT", "%s, compiler on%s", lua_tostring(L, -3),
+		    lua_toboolean(L, -2) ? "; pairs() is not compiled, as an old fault of it asks" : "");
 	else
 		say(WARNING, "LuaJIT",
 		    LUAJIT_VERSION ", compiler off: scripts run, but 30 to 100 times slower");

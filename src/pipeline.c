@@ -367,11 +367,11 @@ void tf_pipeline_advance(struct tf_pipeline *pipeline, double now)
 	tf_pipeline_tick(pipeline);
 }
 
-void tf_pipeline_drain(struct tf_pipeline *pipeline)
+void tf_pipeline_drain(struct tf_pipeline *pipeline, int (*stop)(void))
 {
 	double end = pipeline->clock + DRAIN_SECONDS;
 
-	for (int i = 0; i < DRAIN_TIMERS; i++) {
+	for (int i = 0; i < DRAIN_TIMERS && !stop(); i++) {
 		double due = tf_pipeline_due(pipeline);
 
 		if (due > end || (tf_hold_count(pipeline->hold) == 0 && tf_script_once(pipeline->config.script) == 0))

@@ -43,11 +43,11 @@ void tf_pipeline_advance(struct tf_pipeline *pipeline, double now);
 
 /*
  * Offline: lets time pass until no packet is held and every tf.after has run, an hour of it and a
- * million timers at most: a script may set timers for ever.
+ * million timers at most: a script may set timers for ever. Or until stop says so.
  */
-void tf_pipeline_drain(struct tf_pipeline *pipeline);
+void tf_pipeline_drain(struct tf_pipeline *pipeline, int (*stop)(void));
 
-/* At the end of a live run: the packets that are held still are lost. */
+/* At the end of a run: the packets that are held still are lost. */
 void tf_pipeline_give_up(struct tf_pipeline *pipeline);
 
 /* Watches both devices on the loop. 0 or a code. */

@@ -137,7 +137,8 @@ static int run(struct replay *replay)
 		tf_log(TF_LOG_ERROR, "%s", tf_pcap_error(replay->device));
 		status = TF_EXIT_SYSTEM;
 	}
-	tf_pipeline_drain(replay->pipeline);
+	tf_pipeline_drain(replay->pipeline, tf_interrupted);
+	tf_pipeline_give_up(replay->pipeline);
 	tf_script_stop(replay->script);
 	tf_pipeline_tick(replay->pipeline); /* what on_stop sent */
 	err = tf_pcap_finish(replay->device);

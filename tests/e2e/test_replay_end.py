@@ -1,5 +1,7 @@
 """What a replay does where no packet comes: timers, and packets that are held."""
 import os
+import re
+import signal
 import signal
 import subprocess
 
@@ -104,3 +106,28 @@ def test_a_reader_of_the_capture_that_does_not_read_can_be_left(tmp_path):
         finally:
             run.kill()
         assert "its reader does not read" in run.stderr.read()
+
+
+def test_an_interrupt_ends_the_time_behind_the_last_packet(tmp_path):
+    packets = [IP(src="10.0.0.1", dst="10.0.0.2") / UDP(dport=9)]
+    wrpcap(str(tmp_path / "in.pcap"), packets)
+    (tmp_path / "rules.lua").write_text("""
+local tf = require "tunfilter"
+local count = 0
+local function again()
+   count = count + 1
+   if count == 1000 then tf.log "draining" end
+   tf.after(0, again)
+end
+tf.on_packet(again)
+tf.on_stop(function() tf.log("timers", count) end)
+""")
+    with subprocess.Popen([TUNFILTER, "replay", "rules.lua", "in.pcap"], cwd=tmp_path, text=True,
+                          stderr=subprocess.PIPE) as run:
+        for line in run.stderr:
+            if "draining" in line:
+                break
+        run.send_signal(signal.SIGINT)
+        rest = run.stderr.read()
+    assert run.returncode == 0, rest
+    assert 1000 <= int(re.search(r"timers\t(\d+)", rest)[1]) < 1000000, rest
