@@ -33,6 +33,15 @@ struct tf_app {
 
 static const char *const side_names[] = { "left", "right" };
 
+/* Ends the run with this exit status; the first call counts. */
+static void stop(struct tf_app *app, int status)
+{
+	if (!app->stopping)
+		app->status = status;
+	app->stopping = 1;
+	uv_stop(app->loop);
+}
+
 static void on_usr1(uv_signal_t *handle, int number)
 {
 	struct tf_app *app = handle->data;
@@ -55,7 +64,7 @@ static void on_asked(uv_async_t *handle)
 	struct tf_app *app = handle->data;
 
 	tf_interrupt_heard();
-	tf_app_stop(app, TF_EXIT_OK);
+	stop(app, TF_EXIT_OK);
 }
 
 static void on_stats_timer(uv_timer_t *timer)
@@ -91,7 +100,7 @@ static void on_gone(void *arg, struct tf_device *device, int code)
 
 	tf_log(TF_LOG_ERROR, "%s device %s: %s", side_names[device == app->device[TF_RIGHT]], device->name,
 	       code == TF_EGONE ? "it was deleted, or its namespace was" : tf_error_name(code));
-	tf_app_stop(app, TF_EXIT_SYSTEM);
+	stop(app, TF_EXIT_SYSTEM);
 }
 
 static void list_callback(void *arg, const char *text)
@@ -131,7 +140,47 @@ static void open_handles(struct tf_app *app)
 	tf_interrupt_watch(ask_to_end, app);
 }
 
-int tf_app_create(struct tf_app **out, uv_loop_t *loop, const struct tf_options *options,
+static void close_handles(struct tf_app *app)
+{
+	if (app->handles) {
+		uv_close((uv_handle_t *) &app->prepare, NULL);
+		uv_close((uv_handle_t *) &app->stats_timer, NULL);
+		uv_close((uv_handle_t *) &app->usr1, NULL);
+		uv_close((uv_handle_t *) &app->asked, NULL);
+	}
+	tf_alarm_close(app->alarm);
+	/* Handles of ours and of the devices close here; a caller's own live on. */
+	for (int turn = 0; turn < 4; turn++)
+		uv_run(app->loop, UV_RUN_NOWAIT);
+}
+
+/* Calls on_stop, prints the table, gives the devices back. NULL is fine. */
+static void destroy(struct tf_app *app)
+{
+	if (app == NULL)
+		return;
+	if (app->pipeline != NULL) {
+		if (app->started) {
+			tf_script_stop(app->script);
+			tf_pipeline_tick(app->pipeline); /* what on_stop sent */
+			tf_pipeline_give_up(app->pipeline);
+			if (!app->options->quiet)
+				tf_pipeline_print(app->pipeline);
+		}
+		tf_pipeline_stop(app->pipeline);
+	}
+	tf_interrupt_ignore();
+	close_handles(app);
+	tf_capture_stop(app->capture);
+	tf_pipeline_destroy(app->pipeline);
+	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
+		if (app->device[side] != NULL)
+			tf_device_close(app->device[side]);
+	tf_script_destroy(app->script);
+	free(app);
+}
+
+static int create(struct tf_app **out, uv_loop_t *loop, const struct tf_options *options,
 		  struct tf_error *error)
 {
 	struct tf_app *app = calloc(1, sizeof(*app));
@@ -195,11 +244,11 @@ int tf_app_create(struct tf_app **out, uv_loop_t *loop, const struct tf_options 
 	return 0;
 
 fail:
-	tf_app_destroy(app);
+	destroy(app);
 	return err;
 }
 
-int tf_app_start(struct tf_app *app, struct tf_error *error)
+static int start(struct tf_app *app, struct tf_error *error)
 {
 	int err;
 
@@ -223,61 +272,15 @@ int tf_app_start(struct tf_app *app, struct tf_error *error)
 	return 0;
 }
 
-int tf_app_run(struct tf_app *app)
+static int turn(struct tf_app *app)
 {
 	while (!app->stopping)
 		uv_run(app->loop, UV_RUN_ONCE);
 	return app->status;
 }
 
-void tf_app_stop(struct tf_app *app, int status)
-{
-	if (!app->stopping)
-		app->status = status;
-	app->stopping = 1;
-	uv_stop(app->loop);
-}
-
-static void close_handles(struct tf_app *app)
-{
-	if (app->handles) {
-		uv_close((uv_handle_t *) &app->prepare, NULL);
-		uv_close((uv_handle_t *) &app->stats_timer, NULL);
-		uv_close((uv_handle_t *) &app->usr1, NULL);
-		uv_close((uv_handle_t *) &app->asked, NULL);
-	}
-	tf_alarm_close(app->alarm);
-	/* Handles of ours and of the devices close here; a caller's own live on. */
-	for (int turn = 0; turn < 4; turn++)
-		uv_run(app->loop, UV_RUN_NOWAIT);
-}
-
-void tf_app_destroy(struct tf_app *app)
-{
-	if (app == NULL)
-		return;
-	if (app->pipeline != NULL) {
-		if (app->started) {
-			tf_script_stop(app->script);
-			tf_pipeline_tick(app->pipeline); /* what on_stop sent */
-			tf_pipeline_give_up(app->pipeline);
-			if (!app->options->quiet)
-				tf_pipeline_print(app->pipeline);
-		}
-		tf_pipeline_stop(app->pipeline);
-	}
-	tf_interrupt_ignore();
-	close_handles(app);
-	tf_capture_stop(app->capture);
-	tf_pipeline_destroy(app->pipeline);
-	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
-		if (app->device[side] != NULL)
-			tf_device_close(app->device[side]);
-	tf_script_destroy(app->script);
-	free(app);
-}
-
-int tf_command_run(const struct tf_options *options)
+int tf_app(const struct tf_options *options,
+	   int (*opened)(const struct tf_options *options, struct tf_error *error), void (*ready)(void))
 {
 	struct tf_error error = { 0 };
 	struct tf_app *app = NULL;
@@ -289,16 +292,25 @@ int tf_command_run(const struct tf_options *options)
 		tf_log(TF_LOG_ERROR, "the event loop: %s", uv_strerror(err));
 		return TF_EXIT_SYSTEM;
 	}
-	err = tf_app_create(&app, &loop, options, &error);
+	err = create(&app, &loop, options, &error);
+	if (err == 0 && opened != NULL)
+		err = opened(options, &error);
 	if (err == 0)
-		err = tf_app_start(app, &error);
+		err = start(app, &error);
 	if (err < 0) {
 		tf_log(TF_LOG_ERROR, "%s", error.text);
 		status = tf_error_exit(err);
 	} else {
-		status = tf_app_run(app);
+		if (ready != NULL)
+			ready();
+		status = turn(app);
 	}
-	tf_app_destroy(app);
+	destroy(app);
 	uv_loop_close(&loop);
 	return status;
+}
+
+int tf_command_run(const struct tf_options *options)
+{
+	return tf_app(options, NULL, NULL);
 }

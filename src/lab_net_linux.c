@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-#include <uv.h>
 
 #include "app.h"
 #include "host_linux.h"
@@ -107,33 +106,16 @@ static int add_routes(const struct tf_device_spec *spec, struct tf_error *error)
 	return err;
 }
 
+static int add_all_routes(const struct tf_options *lab, struct tf_error *error)
+{
+	int err = add_routes(&lab->device[TF_LEFT], error);
+
+	return err < 0 ? err : add_routes(&lab->device[TF_RIGHT], error);
+}
+
 int tf_lab_filter(const struct tf_options *lab, void (*ready)(void))
 {
-	struct tf_error error = {0};
-	struct tf_app *app = NULL;
-	uv_loop_t loop;
-	int err, status;
-
-	err = uv_loop_init(&loop);
-	if (err < 0) {
-		tf_log(TF_LOG_ERROR, "the event loop: %s", uv_strerror(err));
-		return TF_EXIT_SYSTEM;
-	}
-	err = tf_app_create(&app, &loop, lab, &error);
-	for (int side = TF_LEFT; side <= TF_RIGHT && err == 0; side++)
-		err = add_routes(&lab->device[side], &error);
-	if (err == 0)
-		err = tf_app_start(app, &error);
-	if (err < 0) {
-		tf_log(TF_LOG_ERROR, "%s", error.text);
-		status = tf_error_exit(err);
-	} else {
-		ready();
-		status = tf_app_run(app);
-	}
-	tf_app_destroy(app);
-	uv_loop_close(&loop);
-	return status;
+	return tf_app(lab, add_all_routes, ready);
 }
 
 int tf_lab_listens(void)
