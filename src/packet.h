@@ -78,8 +78,25 @@ enum {
 /* tf_packet.flags */
 enum {
 	TF_RAW = 1,   /* the script writes checksums and lengths itself */
-	TF_EDITED = 2, /* differs from what was read */
-	TF_FAILED = 4  /* a callback threw; the verdict is that of --on-error */
+	TF_EDITED = 2,	/* differs from what was read */
+	TF_FAILED = 4,	/* a callback threw; the verdict is that of --on-error */
+	TF_CUT = 8,	/* the bytes from payload on lie at tail still, not at data + payload */
+	TF_PARTIAL = 16, /* nobody has computed the transport checksum yet: its field means nothing */
+	TF_VALID = 32	/* the system vouches for the transport checksum, which is there */
+};
+
+/*
+ * A large packet as the kernel hands it over, from which wire packets were cut. It lives as long as
+ * its batch's packets do. Its header is that of the packet as read, untouched.
+ */
+struct tf_large {
+	uint8_t *data;		 /* its first byte; the system's own header for it may lie before */
+	struct tf_packet *first; /* count descriptors of the batch, one after the other */
+	uint32_t len;		 /* bytes at data */
+	uint32_t count;		 /* wire packets that it was cut into here */
+	uint32_t header;	 /* bytes before the payload: the same in each of them */
+	uint32_t size;		 /* payload bytes of each but the last, which has as many at most */
+	uint32_t whole;		 /* the count packets are all of it */
 };
 
 /* What editing functions answer; 0 is done. */
@@ -111,11 +128,13 @@ struct tf_packet {
 	uint8_t link;       /* TF_LINK_… */
 	uint8_t from;       /* side it was read from */
 	uint8_t verdict;    /* TF_VERDICT_… */
-	uint8_t flags;      /* TF_RAW, TF_EDITED, TF_FAILED */
+	uint8_t flags;      /* TF_RAW, TF_EDITED, TF_FAILED, TF_CUT, TF_PARTIAL, TF_VALID */
 	uint8_t prefix;     /* a capture's bytes before data, in the headroom, that scripts do not see */
 	uint16_t interface; /* a capture's interface that it was read from */
 	uint16_t linktype;  /* 1 + the capture's LINKTYPE_… of it; 0 for what comes from no capture */
 	uint32_t missing;   /* bytes behind len that it had on the wire and the capture left out */
+	const uint8_t *tail;	/* while TF_CUT: where the bytes from payload on lie */
+	struct tf_large *large; /* what it was cut from, or NULL */
 };
 /* cdef: end */
 
