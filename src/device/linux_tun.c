@@ -28,7 +28,7 @@ static int open_tap(struct tf_device **out, const struct tf_device_spec *spec,
 	return tf_tun_open(out, spec, &tf_device_linux_tap, TF_LINK_ETHERNET, error);
 }
 
-static void set_up(struct tf_tun *tun, int up)
+void tf_tun_set_up(struct tf_tun *tun, int up)
 {
 	if (up == tun->up)
 		return;
@@ -74,7 +74,7 @@ static void on_news(uv_poll_t *poll, int status, int events)
 	} else if (tf_links_changed(tun->links, tun->index)) {
 		if (tf_link_state(tun->links, tun->index, &state, NULL) == 0) {
 			strcpy(tun->now, state.name);
-			set_up(tun, state.up);
+			tf_tun_set_up(tun, state.up);
 		} else if (ioctl(tun->fd, TUNGETIFF, &request) < 0) {
 			tell_gone(tun);
 		} /* else somebody moved it to another namespace, where it works on */
@@ -170,11 +170,6 @@ static int is_own_report(const uint8_t *frame, uint32_t len)
 	return 1;
 }
 
-static int is_gone(int error_number)
-{
-	return error_number == EBADFD || error_number == EBADF || error_number == ENODEV;
-}
-
 static int tun_read_batch(struct tf_device *device, struct tf_batch *batch)
 {
 	struct tf_tun *tun = (struct tf_tun *)device;
@@ -197,66 +192,9 @@ static int tun_read_batch(struct tf_device *device, struct tf_batch *batch)
 			break;
 		if (errno == EAGAIN || errno == EIO)
 			return TF_ENOTREADY;
-		return is_gone(errno) ? TF_EGONE : -errno;
+		return tf_tun_is_gone(errno) ? TF_EGONE : -errno;
 	}
 	return count;
-}
-
-static void log_failure(struct tf_tun *tun, const char *reason)
-{
-	if (tun->failure_logged)
-		return;
-	tun->failure_logged = 1;
-	tf_log(TF_LOG_WARNING,
-	       "device %s refused a packet: %s (said once; the statistics count them)",
-	       tun->device.name, reason);
-}
-
-/* 0, or TF_EGONE. */
-static int write_one(struct tf_tun *tun, const struct tf_packet *packet, struct tf_written *written)
-{
-	ssize_t length;
-
-	do
-		length = write(tun->fd, packet->data, packet->len);
-	while (length < 0 && errno == EINTR);
-	if (length == (ssize_t)packet->len) {
-		written->packets++;
-		written->bytes += packet->len;
-		set_up(tun, 1);
-	} else if (length >= 0) {
-		written->failed++;
-		log_failure(tun, "it took a part only");
-	} else if (is_gone(errno)) {
-		return TF_EGONE;
-	} else if (errno == EIO) {
-		written->not_ready++;
-		set_up(tun, 0);
-	} else if (errno == EAGAIN || errno == ENOBUFS) {
-		written->full++;
-	} else if (errno == EINVAL) {
-		written->invalid++;
-	} else {
-		written->failed++;
-		log_failure(tun, uv_strerror(-errno));
-	}
-	return 0;
-}
-
-static int tun_write_batch(struct tf_device *device, struct tf_packet *const *packets,
-			   uint32_t count, struct tf_written *written)
-{
-	struct tf_tun *tun = (struct tf_tun *)device;
-
-	for (uint32_t i = 0; i < count; i++) {
-		if (tf_device_refuses(device->link, packets[i]->data, packets[i]->len))
-			written->invalid++;
-		else if (write_one(tun, packets[i], written) < 0) {
-			written->failed += count - i;
-			return TF_EGONE;
-		}
-	}
-	return 0;
 }
 
 static int tun_dropped(struct tf_device *device, uint64_t *packets)
@@ -307,7 +245,7 @@ const struct tf_device_ops tf_device_linux_tun = {
 	.open = open_tun,
 	.start = tun_start,
 	.read_batch = tun_read_batch,
-	.write_batch = tun_write_batch,
+	.write_batch = tf_tun_write_batch,
 	.dropped = tun_dropped,
 	.stop = tun_stop,
 	.close = tun_close,
@@ -318,7 +256,7 @@ const struct tf_device_ops tf_device_linux_tap = {
 	.open = open_tap,
 	.start = tun_start,
 	.read_batch = tun_read_batch,
-	.write_batch = tun_write_batch,
+	.write_batch = tf_tun_write_batch,
 	.dropped = tun_dropped,
 	.stop = tun_stop,
 	.close = tun_close,

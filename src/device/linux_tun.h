@@ -1,10 +1,11 @@
 /*
  * Linux's virtual interfaces: tun carries IP packets, tap Ethernet frames.
- * linux_tun_open.c opens and sets up; linux_tun.c watches, reads and writes.
+ * linux_tun_open.c opens and sets up; linux_tun.c watches and reads; linux_tun_write.c writes.
  */
 #ifndef TF_DEVICE_LINUX_TUN_H
 #define TF_DEVICE_LINUX_TUN_H
 
+#include <errno.h>
 #include <net/if.h>
 
 #include "../device.h"
@@ -40,5 +41,18 @@ int tf_tun_open(struct tf_device **out, const struct tf_device_spec *spec,
 		const struct tf_device_ops *ops, uint8_t link, struct tf_error *error);
 void tf_tun_free(struct tf_tun *tun);
 void tf_tun_say_down(const struct tf_tun *tun);
+
+/* Remembers whether the interface is up, and says so when that is news. */
+void tf_tun_set_up(struct tf_tun *tun, int up);
+
+/* write_batch of both kinds. */
+int tf_tun_write_batch(struct tf_device *device, struct tf_packet *const *packets, uint32_t count,
+		       struct tf_written *written);
+
+/* Whether this errno says that the interface is no more. */
+static inline int tf_tun_is_gone(int error_number)
+{
+	return error_number == EBADFD || error_number == EBADF || error_number == ENODEV;
+}
 
 #endif
