@@ -25,6 +25,8 @@ struct tf_tun {
 	ino_t netns_inode;	 /* what it names */
 	uint64_t dropped_before; /* the kernel's count when we opened */
 	uint64_t dropped;	 /* since then, as last read */
+	uint32_t offload;	 /* TUN_F_…: what the kernel leaves to us and we to it */
+	uint8_t vnet;		 /* a virtio_net_hdr stands before each packet, both ways */
 	uint8_t up;		 /* as last heard */
 	uint8_t quiet_tap;	 /* the kernel's own reports are to be left out */
 	uint8_t failure_logged;
