@@ -3,12 +3,12 @@
 #include <lualib.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <uv.h>
 
 #include "embedded.h"
 #include "log.h"
 #include "script_state.h"
+#include "system.h"
 
 static struct tf_script *script_of(lua_State *L)
 {
@@ -40,11 +40,9 @@ static void add_time(luaL_Buffer *buffer)
 	uv_timeval64_t now = { 0, 0 };
 	struct tm tm = { 0 };
 	char text[32];
-	time_t seconds;
 
 	uv_gettimeofday(&now);
-	seconds = (time_t) now.tv_sec;
-	localtime_r(&seconds, &tm);
+	tf_system_local_time(now.tv_sec, &tm);
 	snprintf(text, sizeof(text), "%02d:%02d:%02d.%03d ", tm.tm_hour, tm.tm_min, tm.tm_sec,
 		 (int) (now.tv_usec / 1000));
 	luaL_addstring(buffer, text);

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <uv.h>
 
+#include "system.h"
+
 enum {
 	LONGEST = 2048, /* bytes; libpcap's time grows with the cube: a second for 185 ports */
 	WINDOW = 70,	/* columns of the expression that a message shows */
@@ -253,13 +255,13 @@ static int explain(const char *text, uint8_t link, const char *reason, int slow,
 
 	if (syntax && found && span.len) {
 		char word[41];
-		const char *near;
+		const char *guess;
 
 		snprintf(word, sizeof(word), "%.*s", (int)span.len, text + span.first);
-		near = tf_error_nearest(word, keywords);
-		if (near && strcmp(near, word))
+		guess = tf_error_nearest(word, keywords);
+		if (guess && strcmp(guess, word))
 			snprintf(words, sizeof(words), "syntax error at '%s' (did you mean '%s'?)",
-				 word, near);
+				 word, guess);
 		else
 			snprintf(words, sizeof(words), "syntax error at '%s'", word);
 	} else if (syntax && found) {
@@ -354,15 +356,9 @@ static pcap_t *open_capture(uint16_t linktype)
 	uint32_t header[6] = {0xa1b2c3d4, 0, 0, 0, TF_PACKET_MAX, linktype};
 	const uint16_t version[2] = {2, 4};
 	char reason[PCAP_ERRBUF_SIZE];
-	pcap_t *pcap;
-	FILE *file;
 
 	memcpy(&header[1], version, sizeof(version));
-	file = fmemopen(header, sizeof(header), "rb");
-	pcap = file ? pcap_fopen_offline(file, reason) : NULL;
-	if (file && !pcap)
-		fclose(file);
-	return pcap;
+	return tf_system_open_capture(header, sizeof(header), reason);
 }
 
 /* The expression for a link type, compiled if it is new; NULL without memory. */

@@ -1,5 +1,4 @@
 /* tunfilter: joins two virtual network devices through a Lua script. */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include "log.h"
 #include "options.h"
 #include "replay.h"
+#include "system.h"
 #include "test.h"
 
 int main(int argc, char **argv)
@@ -19,9 +19,7 @@ int main(int argc, char **argv)
 	int colour = isatty(2) && getenv("NO_COLOR") == NULL;
 	int err, status = TF_EXIT_OK;
 
-#ifdef SIGPIPE
-	signal(SIGPIPE, SIG_IGN); /* a reader that goes is an error of the write */
-#endif
+	tf_system_begin();
 	tf_log_setup(TF_LOG_INFO, colour);
 	err = tf_options_parse(&options, argc, argv, &error);
 	if (err < 0) {

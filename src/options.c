@@ -123,11 +123,11 @@ struct words {
 /* " (did you mean --stats?)", or "" */
 static const char *hint(char text[64], const char *word, const char *const *known)
 {
-	const char *near = tf_error_nearest(word, known);
+	const char *guess = tf_error_nearest(word, known);
 
 	text[0] = 0;
-	if (near)
-		snprintf(text, 64, " (did you mean %s?)", near);
+	if (guess)
+		snprintf(text, 64, " (did you mean %s?)", guess);
 	return text;
 }
 

@@ -13,6 +13,7 @@
 #include "log.h"
 #include "scenarios.h"
 #include "script.h"
+#include "system.h"
 #include "test_report.h"
 
 struct run {
@@ -156,9 +157,7 @@ static int split_output(struct run *run, int *aloud)
 		return -1;
 	if (!run->options->hide)
 		return 0;
-	none = open("/dev/null", O_WRONLY);
-	if (none < 0)
-		none = open("NUL", O_WRONLY);
+	none = open(tf_system_null, O_WRONLY);
 	*aloud = dup(STDERR_FILENO);
 	if (none < 0 || *aloud < 0 || dup2(none, STDOUT_FILENO) < 0 ||
 	    dup2(none, STDERR_FILENO) < 0)

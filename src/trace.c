@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <uv.h>
 
 #include "describe.h"
 #include "log.h"
 #include "parse.h"
+#include "system.h"
 
 #define LINE 512
 
@@ -50,12 +50,11 @@ void tf_trace_before(struct tf_trace *trace, uint32_t i, const struct tf_packet 
 static void print(int64_t stamp, const char *from, const char *to, const char *text, const char *word,
 		  const char *colour, const char *note)
 {
-	time_t seconds = (time_t) (stamp / 1000000000);
 	struct tm tm = { 0 };
 	char line[2 * LINE];
 	int length;
 
-	localtime_r(&seconds, &tm);
+	tf_system_local_time(stamp / 1000000000, &tm);
 	length = snprintf(line, sizeof(line), "%02d:%02d:%02d.%06d %5s > %-5s  %s  %s%s%s%s%s\n", tm.tm_hour,
 			  tm.tm_min, tm.tm_sec, (int) (stamp % 1000000000 / 1000), from, to, text,
 			  tf_log_colour() ? colour : "", word, tf_log_colour() ? "\033[0m" : "",

@@ -1,0 +1,30 @@
+/*
+ * Small things that each system does in its own way: system_posix.c and system_windows.c. What has a
+ * subject of its own has a header of its own: alarm.h, interrupt.h, doctor.h, lab.h, device/kinds.h.
+ */
+#ifndef TF_SYSTEM_H
+#define TF_SYSTEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+/* Before anything is read or written: how the standard streams behave. */
+void tf_system_begin(void);
+
+/* Seconds since the epoch as local time; all 0 for what the system can't tell. */
+void tf_system_local_time(int64_t seconds, struct tm *tm);
+
+/* The file that forgets what is written to it. */
+extern const char tf_system_null[];
+
+/* The signal that has a run print its table, or 0 where there is none to spare. */
+extern const int tf_system_table_signal;
+
+/*
+ * libpcap's handle (pcap_close it) on these bytes, at most 4,096, as if they were a capture file; NULL
+ * if it can't be, with why in reason (PCAP_ERRBUF_SIZE bytes).
+ */
+struct pcap *tf_system_open_capture(const void *bytes, size_t size, char *reason);
+
+#endif

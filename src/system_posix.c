@@ -1,0 +1,37 @@
+#include "system.h"
+
+#include <pcap/pcap.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+const char tf_system_null[] = "/dev/null";
+const int tf_system_table_signal = SIGUSR1;
+
+void tf_system_begin(void)
+{
+	signal(SIGPIPE, SIG_IGN); /* a reader that goes is an error of the write */
+}
+
+void tf_system_local_time(int64_t seconds, struct tm *tm)
+{
+	time_t time = (time_t)seconds;
+
+	if (localtime_r(&time, tm) == NULL)
+		memset(tm, 0, sizeof(*tm));
+}
+
+struct pcap *tf_system_open_capture(const void *bytes, size_t size, char *reason)
+{
+	FILE *file = fmemopen((void *)bytes, size, "rb");
+	pcap_t *pcap;
+
+	if (file == NULL) {
+		snprintf(reason, PCAP_ERRBUF_SIZE, "out of memory");
+		return NULL;
+	}
+	pcap = pcap_fopen_offline(file, reason);
+	if (pcap == NULL)
+		fclose(file);
+	return pcap;
+}
