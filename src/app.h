@@ -1,9 +1,4 @@
-/*
- * A run: two devices, a script, a loop. Ordered open and close.
- *
- *   open:  devices, script (its top level runs), on_start, watch
- *   close: stop watching, on_stop, write what is left, table, devices
- */
+/* A run: two devices and the worker between them. app.c says in which order things open and close. */
 #ifndef TF_APP_H
 #define TF_APP_H
 
