@@ -3,12 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <lauxlib.h>
-#include <luajit.h>
-#include <lualib.h>
-#include <pcap/pcap.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +14,10 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "doctor_parts.h"
 #include "host_linux.h"
 
 #define NODE "/dev/net/tun"
-
-enum mark { OK, HINT, WARNING, MISSING };
 
 /* The number in a file of /proc, or -1 where there is no such file. */
 static long setting(const char *path)
@@ -128,28 +122,6 @@ void tf_doctor_tun(int error_number, char *text, size_t size)
 	}
 }
 
-static void say(enum mark mark, const char *what, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static void say(enum mark mark, const char *what, const char *format, ...)
-{
-	static const char *const words[] = {"ok", "hint", "warning", "missing"};
-	static const char *const colours[] = {"32", "36", "33", "31"};
-	const char *no_colour = getenv("NO_COLOR");
-	int colour = isatty(STDOUT_FILENO) && !(no_colour && *no_colour);
-	va_list args;
-
-	if (colour)
-		printf("\033[1;%sm%-8s\033[0m", colours[mark], words[mark]);
-	else
-		printf("%-8s", words[mark]);
-	printf("%-12s", what);
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	putchar('\n');
-}
-
 /* Does in a child what lab does; 0, or the errno. */
 static int try_namespaces(void)
 {
@@ -184,11 +156,11 @@ static int check_tun(void)
 
 	if (fd < 0) {
 		tf_doctor_tun(errno, text, sizeof(text));
-		say(MISSING, "TUN", "%s", text);
+		tf_doctor_say(TF_DOCTOR_MISSING, "TUN", "%s", text);
 		return 0;
 	}
 	close(fd);
-	say(OK, "TUN", NODE " can be opened");
+	tf_doctor_say(TF_DOCTOR_OK, "TUN", NODE " can be opened");
 	return 1;
 }
 
@@ -198,44 +170,25 @@ static int check_lab(void)
 	char text[1024];
 
 	if (err == 0) {
-		say(OK, "lab", "this user may make namespaces");
+		tf_doctor_say(TF_DOCTOR_OK, "lab", "this user may make namespaces");
 		return 1;
 	}
 	tf_doctor_namespaces(err, text, sizeof(text));
-	say(MISSING, "lab", "%s", text);
+	tf_doctor_say(TF_DOCTOR_MISSING, "lab", "%s", text);
 	return 0;
 }
 
 static int check_run(void)
 {
 	if (tf_host_may_configure()) {
-		say(OK, "run", "this user may make network devices (CAP_NET_ADMIN)");
+		tf_doctor_say(TF_DOCTOR_OK, "run",
+			      "this user may make network devices (CAP_NET_ADMIN)");
 		return 1;
 	}
-	say(HINT, "run",
-	    "joining devices of this machine needs CAP_NET_ADMIN: `sudo tunfilter …`; "
-	    "lab does not");
+	tf_doctor_say(TF_DOCTOR_HINT, "run",
+		      "joining devices of this machine needs CAP_NET_ADMIN: `sudo tunfilter …`; "
+		      "lab does not");
 	return 0;
-}
-
-static void check_luajit(void)
-{
-	lua_State *L = luaL_newstate();
-
-	if (!L) {
-		say(MISSING, "LuaJIT", "it does not start: out of memory");
-		return;
-	}
-	luaL_openlibs(L);
-	if (luaL_dostring(L, "return jit.version, jit.arch == 'x64' and jit.version_num <= 20100, "
-			     "(jit.status())") == 0 &&
-	    lua_toboolean(L, -1))
-		say(OK, "LuaJIT", "%s, compiler on%s", lua_tostring(L, -3),
-		    lua_toboolean(L, -2) ? "; pairs() is not compiled, as an old fault of it asks" : "");
-	else
-		say(WARNING, "LuaJIT",
-		    LUAJIT_VERSION ", compiler off: scripts run, but 30 to 100 times slower");
-	lua_close(L);
 }
 
 static int have_tool(const char *name)
@@ -258,7 +211,8 @@ static void check_tools(void)
 
 	for (size_t i = 0; i < sizeof(tools) / sizeof(tools[0]); i++)
 		if (!have_tool(tools[i]))
-			say(HINT, "tools", "%s is handy in a lab, and not installed", tools[i]);
+			tf_doctor_say(TF_DOCTOR_HINT, "tools",
+				      "%s is handy in a lab, and not installed", tools[i]);
 }
 
 int tf_command_doctor(void)
@@ -267,18 +221,17 @@ int tf_command_doctor(void)
 	int tun, lab, run;
 
 	if (uname(&system) == 0)
-		say(OK, "system", "%s %s, %s", system.sysname, system.release, system.machine);
+		tf_doctor_say(TF_DOCTOR_OK, "system", "%s %s, %s", system.sysname, system.release,
+			      system.machine);
 	tun = check_tun();
 	lab = check_lab();
 	run = check_run();
-	check_luajit();
-	say(OK, "libuv", "%s", uv_version_string());
-	say(OK, "libpcap", "%s", pcap_lib_version());
+	tf_doctor_libraries();
 	if (access("/proc/net/if_inet6", F_OK) == 0)
-		say(OK, "IPv6", "the kernel has it");
+		tf_doctor_say(TF_DOCTOR_OK, "IPv6", "the kernel has it");
 	else
-		say(WARNING, "IPv6",
-		    "switched off in this kernel (ipv6.disable=1): labs have IPv4 only");
+		tf_doctor_say(TF_DOCTOR_WARNING, "IPv6",
+			      "switched off in this kernel (ipv6.disable=1): labs have IPv4 only");
 	check_tools();
 	return tun && (lab || run) ? 0 : TF_EXIT_SYSTEM;
 }
