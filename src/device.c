@@ -11,7 +11,7 @@
 
 static const struct tf_device_ops *find_kind(const char *kind)
 {
-	for (const struct tf_device_ops *const *ops = tf_device_table; *ops; ops++)
+	for (const struct tf_device_ops *const *ops = tf_device_table(); *ops; ops++)
 		if (!strcmp((*ops)->kind, kind))
 			return *ops;
 	return NULL;
@@ -22,10 +22,15 @@ const char *tf_device_kinds(void)
 	static char kinds[128];
 	size_t used = 0;
 
-	for (const struct tf_device_ops *const *ops = tf_device_table; *ops; ops++)
+	for (const struct tf_device_ops *const *ops = tf_device_table(); *ops; ops++)
 		used += (size_t)snprintf(kinds + used, sizeof(kinds) - used, "%s%s",
 					 used ? ", " : "", (*ops)->kind);
 	return kinds;
+}
+
+const char *tf_device_usual_kind(void)
+{
+	return tf_device_table()[0]->kind;
 }
 
 static int unknown_kind(struct tf_error *error, const char *kind)

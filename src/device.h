@@ -131,8 +131,9 @@ int tf_device_open(struct tf_device **out, const struct tf_device_spec *spec, st
 /* TF_LINK_… of a spec before it is open. */
 uint8_t tf_device_spec_link(const struct tf_device_spec *spec);
 
-/* "tun, tap, memory": the kinds of this system, for messages. */
+/* "tun, tap, memory": the kinds of this system, for messages; and the one meant where none is named. */
 const char *tf_device_kinds(void);
+const char *tf_device_usual_kind(void);
 
 /* Why a device of this link type would not take these bytes, or NULL if it would. */
 const char *tf_device_refuses(uint8_t link, const uint8_t *data, uint32_t len);

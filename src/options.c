@@ -383,7 +383,7 @@ static int parse(struct tf_options *options, int argc, char **argv, struct tf_er
 	if (!options->settings || !options->left_nets || !words.plain)
 		return tf_error_set(error, UV_ENOMEM, "no memory for the command line");
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++) {
-		status = tf_device_spec_parse(&options->device[side], "tun", error);
+		status = tf_device_spec_parse(&options->device[side], tf_device_usual_kind(), error);
 		if (status)
 			return status;
 	}

@@ -4,7 +4,7 @@
 
 #include "../device.h"
 
-/* In the order in which messages name them; ends with NULL. */
-extern const struct tf_device_ops *const tf_device_table[];
+/* In the order in which messages name them, the one that is meant where none is named first; ends with NULL. */
+const struct tf_device_ops *const *tf_device_table(void);
 
 #endif
