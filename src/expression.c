@@ -290,9 +290,9 @@ static int create(struct tf_expression **out, const char *text, struct tf_error 
 	*out = NULL;
 	if (strlen(text) > LONGEST)
 		return tf_error_set(error, TF_ESCRIPT,
-				    "bad expression: it has %zu bytes, and %d are allowed: "
+				    "bad expression: it has %u bytes, and %d are allowed: "
 				    "split it over several callbacks",
-				    strlen(text), LONGEST);
+				    (unsigned int)strlen(text), LONGEST);
 	*out = calloc(1, sizeof(**out));
 	return *out ? 0 : tf_error_set(error, UV_ENOMEM, "no memory for an expression");
 }

@@ -1,0 +1,13 @@
+# Toolchain: Windows on x86-64, by mingw-w64's gcc. scripts/build-windows uses it, with the libraries
+# that it built in TF_CROSS_PREFIX.
+set(CMAKE_SYSTEM_NAME Windows)
+set(CMAKE_SYSTEM_PROCESSOR x86_64)
+set(CMAKE_C_COMPILER x86_64-w64-mingw32-gcc)
+set(CMAKE_RC_COMPILER x86_64-w64-mingw32-windres)
+set(CMAKE_FIND_ROOT_PATH "${TF_CROSS_PREFIX}" /usr/x86_64-w64-mingw32)
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES TF_CROSS_PREFIX)
+set(ENV{PKG_CONFIG_LIBDIR} "${TF_CROSS_PREFIX}/lib/pkgconfig") # none of this machine's own
