@@ -6,6 +6,7 @@
  * A device asks for room, reads a whole packet into it and commits the length; no read can be cut
  * short. When the largest packet would no longer fit the batch is full. A packet that a script
  * makes longer moves to a slot of its own (tf_batch_grow), which the batch keeps for the next time.
+ * A large packet that is cut lies there too, before the headers of the packets that it gave.
  * Everything here runs on the loop thread.
  */
 #ifndef TF_BATCH_H
@@ -18,16 +19,19 @@
 /* cdef: begin */
 struct tf_batch {
 	struct tf_packet *packets; /* count of them are in use, the others all zero */
-	uint32_t count;		   /* packets in the batch, at most budget */
+	uint32_t count;		   /* packets in the batch, at most capacity */
 	uint32_t cursor;	   /* the packet that the script is at; count when it is done */
-	uint32_t budget;	   /* how many fit, fixed at creation */
+	uint32_t budget;	   /* no more is read once there are so many; fixed at creation */
+	uint32_t capacity;	   /* how many fit: a large packet that is cut may give more */
 	uint8_t from;		   /* side that all of them were read from */
 	uint8_t link;		   /* TF_LINK_… of that side */
 	uint8_t *arena;		   /* all packets lie here until they grow */
 	size_t arena_size;	   /* bytes */
 	size_t used;		   /* bytes of the arena that packets occupy */
-	uint8_t **slots;	   /* budget pointers: one full-size slot a grown packet, kept */
+	uint8_t **slots;	   /* capacity pointers: one full-size slot a grown packet, kept */
 	uint32_t slots_used;	   /* slots that this batch's packets have taken */
+	struct tf_large *larges;   /* budget of them: what packets of this batch were cut from */
+	uint32_t large_count;	   /* of them in use */
 };
 /* cdef: end */
 
@@ -43,7 +47,7 @@ void tf_batch_reset(struct tf_batch *batch, uint8_t from, uint8_t link);
 /* Where the next packet goes: TF_PACKET_MAX bytes, TF_HEADROOM free before. NULL when full. */
 static inline uint8_t *tf_batch_room(struct tf_batch *batch)
 {
-	if (batch->count == batch->budget ||
+	if (batch->count >= batch->budget ||
 	    batch->arena_size - batch->used < TF_HEADROOM + TF_PACKET_MAX)
 		return NULL;
 	return batch->arena + batch->used + TF_HEADROOM;
@@ -68,8 +72,17 @@ static inline struct tf_packet *tf_batch_commit(struct tf_batch *batch, uint32_t
 }
 
 /*
+ * Likewise, but not as a packet: it is to be cut (segment.h), and stays where it is until the batch
+ * is reset.
+ */
+static inline void tf_batch_keep(struct tf_batch *batch, uint32_t len)
+{
+	batch->used += TF_HEADROOM + ((len + TF_ALIGN - 1) & ~(uint32_t)(TF_ALIGN - 1));
+}
+
+/*
  * Moves a packet of this batch to a slot with room for TF_PACKET_MAX bytes; its bytes and its
- * offsets stay. 0, or UV_ENOMEM and the packet is as it was.
+ * offsets stay, and its payload is settled. 0, or UV_ENOMEM and the packet is as it was.
  */
 /* cdef: begin */
 TF_EXPORT int tf_batch_grow(struct tf_batch *batch, struct tf_packet *packet);

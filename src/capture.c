@@ -7,6 +7,7 @@
 #include "capture_write.h"
 #include "interrupt.h"
 #include "log.h"
+#include "segment.h"
 
 #define BUFFER_SIZE (8u << 20)	/* bytes of records that may wait, in each of two buffers */
 #define RECORD_REST 2048	/* bytes of a record and an interface, but the packet's, at most */
@@ -220,8 +221,9 @@ static void add(struct tf_capture *capture, const struct tf_packet *packet, cons
 	uv_mutex_unlock(&capture->mutex);
 }
 
-void tf_capture_before(struct tf_capture *capture, uint32_t i, const struct tf_packet *packet)
+void tf_capture_before(struct tf_capture *capture, uint32_t i, struct tf_packet *packet)
 {
+	tf_settle(packet);
 	if (i == 0)
 		capture->kept_used = 0;
 	if (i >= capture->kept_count) {
@@ -262,7 +264,7 @@ static const char *comment_of(const struct tf_packet *packet, const char *callba
 	return text;
 }
 
-void tf_capture_after(struct tf_capture *capture, uint32_t i, const struct tf_packet *packet,
+void tf_capture_after(struct tf_capture *capture, uint32_t i, struct tf_packet *packet,
 		      const char *callback)
 {
 	static const uint8_t verdicts[] = {
@@ -287,13 +289,14 @@ void tf_capture_after(struct tf_capture *capture, uint32_t i, const struct tf_pa
 		tf_capture_out(capture, packet, packet->from);
 }
 
-void tf_capture_out(struct tf_capture *capture, const struct tf_packet *packet, int side)
+void tf_capture_out(struct tf_capture *capture, struct tf_packet *packet, int side)
 {
 	struct tf_capture_note note = {TF_CAPTURE_OUTBOUND, TF_CAPTURE_NO_VERDICT,
 				       packet->number == 0		    ? "sent by the script"
 				       : packet->verdict == TF_VERDICT_HOLD ? "held until now"
 									    : "edited"};
 
+	tf_settle(packet);
 	add(capture, packet, packet->data, packet->len, side, &note);
 }
 

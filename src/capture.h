@@ -29,15 +29,15 @@ int tf_capture_start(struct tf_capture **out, const char *path, const char *cons
 		     uint16_t linktype, int wait, struct tf_error *error);
 
 /* Keeps packet i of a batch as it came in. */
-void tf_capture_before(struct tf_capture *capture, uint32_t i, const struct tf_packet *packet);
+void tf_capture_before(struct tf_capture *capture, uint32_t i, struct tf_packet *packet);
 
 /* Writes it with its verdict, and again if it goes on changed; callback is a comment, "" for none.
  */
-void tf_capture_after(struct tf_capture *capture, uint32_t i, const struct tf_packet *packet,
+void tf_capture_after(struct tf_capture *capture, uint32_t i, struct tf_packet *packet,
 		      const char *callback);
 
 /* Writes a packet that goes out to a side by itself: the script's own, or one that was held. */
-void tf_capture_out(struct tf_capture *capture, const struct tf_packet *packet, int side);
+void tf_capture_out(struct tf_capture *capture, struct tf_packet *packet, int side);
 
 /*
  * Writes the rest, closes the file, says what is not in it, and frees all. 0, or the first error. A

@@ -111,6 +111,11 @@ static uint32_t pseudo_header(const struct tf_packet *packet)
 	return tf_checksum_add(packet->data + tf_checksum_destination(packet), 16, sum);
 }
 
+uint16_t tf_checksum_pseudo(const struct tf_packet *packet)
+{
+	return tf_checksum_fold(pseudo_header(packet));
+}
+
 uint16_t tf_checksum_transport(const struct tf_packet *packet)
 {
 	const uint8_t *data = packet->data;
@@ -138,6 +143,8 @@ uint16_t tf_checksum_ip4(const struct tf_packet *packet)
 
 int tf_checksum_tcp_right(const struct tf_packet *packet)
 {
+	if (packet->flags & TF_PARTIAL)
+		return 1; /* it will be */
 	return packet->headers & TF_HAS_TCP &&
 	       tf_get16(packet->data + packet->transport + 16) == tf_checksum_transport(packet);
 }

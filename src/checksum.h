@@ -24,6 +24,9 @@ static inline uint16_t tf_checksum_fold(uint32_t sum)
  */
 uint16_t tf_checksum_transport(const struct tf_packet *packet);
 
+/* The folded sum of the pseudo-header of a parsed packet with TCP, UDP or ICMPv6. */
+uint16_t tf_checksum_pseudo(const struct tf_packet *packet);
+
 /* cdef: begin */
 /* Whether the transport checksum of a whole, parsed packet with a TCP header is right: 1 or 0. */
 TF_EXPORT int tf_checksum_tcp_right(const struct tf_packet *packet);

@@ -35,11 +35,11 @@ TF_EXPORT int tf_context_send(struct tf_context *context, uint32_t side, const u
  * clock; the caller sets it), as one that the script sent; with verdict DROP it does not go. NULL where a send would
  * be FULL. Good until the callback returns.
  */
-TF_EXPORT struct tf_packet *tf_context_copy(struct tf_context *context, const struct tf_packet *packet);
+TF_EXPORT struct tf_packet *tf_context_copy(struct tf_context *context, struct tf_packet *packet);
 
 /* Whether expression number i (from 0, as registered) selects the packet as it now is: 1 or 0. */
 TF_EXPORT int tf_context_match(struct tf_context *context, uint32_t expression,
-			       const struct tf_packet *packet);
+			       struct tf_packet *packet);
 
 /* Why a side would not take these bytes, or NULL: for messages. */
 TF_EXPORT const char *tf_context_refuses(struct tf_context *context, uint32_t side,

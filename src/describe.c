@@ -5,6 +5,7 @@
 
 #include "describe_parts.h"
 #include "parse.h"
+#include "segment.h"
 
 enum {
 	PROTO_HOP_BY_HOP = 0,
@@ -393,12 +394,13 @@ uint32_t tf_packet_describe(const struct tf_packet *packet, char *line, uint32_t
 	return (uint32_t)text.len;
 }
 
-uint32_t tf_packet_hexdump(const struct tf_packet *packet, char *dump, uint32_t size)
+uint32_t tf_packet_hexdump(struct tf_packet *packet, char *dump, uint32_t size)
 {
 	uint32_t needed = 0, at, i;
 
 	if (size > 0)
 		dump[0] = 0;
+	tf_settle(packet);
 	for (at = 0; at < packet->len; at += HEXDUMP_LINE) {
 		uint32_t count = packet->len - at < HEXDUMP_LINE ? packet->len - at : HEXDUMP_LINE;
 		uint32_t left = needed < size ? size - needed : 0;

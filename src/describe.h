@@ -25,7 +25,7 @@ TF_EXPORT uint32_t tf_packet_describe(const struct tf_packet *packet, char *text
  * with a tab and ends in a newline. At most size bytes are written, the final 0 included. Returns
  * the length of the whole, without the 0, which may be more than was written.
  */
-TF_EXPORT uint32_t tf_packet_hexdump(const struct tf_packet *packet, char *text, uint32_t size);
+TF_EXPORT uint32_t tf_packet_hexdump(struct tf_packet *packet, char *text, uint32_t size);
 /* cdef: end */
 
 #endif

@@ -51,6 +51,7 @@ struct tf_device_spec {
 	char netns[256]; /* a name (of `ip netns`), a pid, or a path; empty: the current one */
 	int netns_fd;	 /* a namespace that is open already (netns then only names it), or -1 */
 	int quiet;	 /* the link is ours alone: no chatter from the system on it */
+	int no_offload;	 /* one wire packet at a time, with its checksum, even where more would be */
 	int link;	 /* memory only: TF_LINK_… */
 };
 
@@ -114,6 +115,7 @@ struct tf_device {
 	const struct tf_device_ops *ops;
 	char name[TF_NAME_SIZE]; /* as the system calls it */
 	char where[288];	 /* "namespace blue", "pid 1234's namespace", or "" */
+	char offload[32];	 /* "checksum, TSO, USO", "none"; "" for kinds that know of none */
 	uint8_t link;		 /* TF_LINK_… */
 	uint32_t mtu;		 /* bytes, without the link header */
 	uint64_t home;		 /* number of the namespace that it has an address in; 0 without one */

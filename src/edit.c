@@ -6,6 +6,7 @@
 #include "bytes.h"
 #include "checksum.h"
 #include "parse.h"
+#include "segment.h"
 
 /* A write: n bytes that go to an offset. The bytes may lie in the packet. */
 struct write {
@@ -220,9 +221,23 @@ static inline int edit_plain(struct tf_packet *packet, uint32_t offset, uint32_t
 	packet->flags |= TF_EDITED;
 	if (ip4)
 		adjust(ip4, change, 0);
-	if (fields)
+	if (fields && !(packet->flags & TF_PARTIAL))
 		adjust(packet->data + tf_checksum_offset(packet), change, is_udp(packet));
 	return 1;
+}
+
+/*
+ * Before a write: what is not there yet and may be asked for behind it. A checksum that nobody has
+ * computed stays so where the write would only have it follow.
+ */
+static void prepare(struct tf_packet *packet, const struct write *write, uint32_t field, int new)
+{
+	if (new || (field && overlaps(write, field, field + 2))) {
+		tf_settle(packet);
+		packet->flags &= (uint8_t)~TF_VALID;
+	} else if (write->offset + write->n > packet->payload) {
+		tf_settle_payload(packet);
+	}
 }
 
 static int edit(struct tf_packet *packet, const struct write *write)
@@ -237,6 +252,10 @@ static int edit(struct tf_packet *packet, const struct write *write)
 		return 0;
 	packet->flags |= TF_EDITED;
 	structure = restructures(packet, write);
+	if (packet->flags & (TF_CUT | TF_PARTIAL | TF_VALID))
+		prepare(packet, write, field, raw || structure);
+	if (packet->flags & TF_PARTIAL)
+		field = 0;
 	if (structure && !raw) {
 		edit_structure(packet, write);
 		return 0;
@@ -328,6 +347,8 @@ int tf_packet_set_payload(struct tf_packet *packet, const uint8_t *bytes, uint32
 
 	if (status)
 		return status;
+	tf_settle(packet);
+	packet->flags &= (uint8_t)~TF_VALID;
 	if (packet->fragment != TF_WHOLE) {
 		tf_packet_write(packet, packet->payload, bytes, n);
 		packet->len = packet->end;
@@ -381,13 +402,18 @@ static void splice(struct tf_packet *packet, const uint8_t *old, uint32_t old_le
 int tf_packet_replace(struct tf_packet *packet, const uint8_t *old, uint32_t old_len,
 		      const uint8_t *with, uint32_t with_len, uint32_t max)
 {
-	const uint8_t *at = packet->data + packet->payload, *end = packet->data + packet->end;
+	const uint8_t *at = tf_payload(packet), *end = at + (packet->end - packet->payload);
 	uint32_t n = packet->end - packet->payload, count = 0;
 	uint64_t new_n;
 	int status;
 
-	if (!old_len)
+	if (!old_len || !(at = find(at, end, old, old_len)))
 		return 0;
+	if (packet->flags & TF_CUT) { /* it is there */
+		at = packet->data + packet->payload + (at - tf_payload(packet));
+		end = packet->data + packet->end;
+		tf_settle_payload(packet);
+	}
 	for (; (!max || count < max) && (at = find(at, end, old, old_len)); at += old_len) {
 		if (old_len == with_len)
 			tf_packet_write(packet, (uint32_t)(at - packet->data), with, with_len);
@@ -399,6 +425,8 @@ int tf_packet_replace(struct tf_packet *packet, const uint8_t *old, uint32_t old
 	status = fits(packet, new_n);
 	if (status)
 		return status;
+	tf_settle(packet);
+	packet->flags &= (uint8_t)~TF_VALID;
 	splice(packet, old, old_len, with, with_len, count, (uint32_t)new_n);
 	settle(packet, (uint32_t)new_n);
 	return (int)count;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "segment.h"
 #include "system.h"
 
 enum {
@@ -384,7 +385,7 @@ static struct variant *variant_for(struct tf_expression *expression, uint16_t li
 	return variant;
 }
 
-int tf_expression_match(struct tf_expression *expression, const struct tf_packet *packet)
+int tf_expression_match(struct tf_expression *expression, struct tf_packet *packet)
 {
 	const struct bpf_program *program = &expression->program;
 	const uint8_t *bytes = packet->data;
@@ -405,5 +406,6 @@ int tf_expression_match(struct tf_expression *expression, const struct tf_packet
 	} else if (!expression->valid) {
 		return 0;
 	}
+	tf_settle(packet);
 	return bpf_filter(program->bf_insns, bytes, len + packet->missing, len) != 0;
 }

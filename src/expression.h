@@ -32,6 +32,6 @@ void tf_expression_free(struct tf_expression *expression);
  * before its data, and with its length on the wire, as tcpdump does. Any bytes are safe. About 2 ns an instruction of
  * `tcpdump -d`: 11 ns for "icmp", 25 for "tcp port 80".
  */
-int tf_expression_match(struct tf_expression *expression, const struct tf_packet *packet);
+int tf_expression_match(struct tf_expression *expression, struct tf_packet *packet);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "context.h"
+#include "segment.h"
 
 struct entry {
 	double due;
@@ -66,7 +67,7 @@ static void sift_down(struct tf_hold *hold, uint32_t i, struct entry *entry)
 	hold->heap[i] = entry;
 }
 
-int tf_hold_add(struct tf_hold *hold, const struct tf_packet *packet, uint8_t side)
+int tf_hold_add(struct tf_hold *hold, struct tf_packet *packet, uint8_t side)
 {
 	struct entry *entry;
 	uint8_t *block;
@@ -89,11 +90,13 @@ int tf_hold_add(struct tf_hold *hold, const struct tf_packet *packet, uint8_t si
 		free(block);
 		return TF_SEND_NOMEM;
 	}
+	tf_settle_payload(packet);
 	/* With the headroom: a capture's link header may lie there. */
 	memcpy(block, packet->data - TF_HEADROOM, TF_HEADROOM + packet->len);
 	entry->packet = *packet;
 	entry->packet.data = block + TF_HEADROOM;
 	entry->packet.room = packet->len;
+	entry->packet.large = NULL;
 	entry->due = packet->due;
 	entry->serial = hold->serial++;
 	entry->side = side;

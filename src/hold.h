@@ -20,7 +20,7 @@ void tf_hold_destroy(struct tf_hold *hold);
  * Copies a packet in, to go to a side when packet->due (seconds on the run's clock) is reached;
  * equal times keep their order. TF_SEND_OK, TF_SEND_FULL or TF_SEND_NOMEM.
  */
-int tf_hold_add(struct tf_hold *hold, const struct tf_packet *packet, uint8_t side);
+int tf_hold_add(struct tf_hold *hold, struct tf_packet *packet, uint8_t side);
 
 /* When the first is due, in seconds; above 1e299 if none is held. */
 double tf_hold_due(const struct tf_hold *hold);

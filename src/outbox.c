@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "context.h"
+#include "segment.h"
 
 struct tf_outbox *tf_outbox_create(void)
 {
@@ -67,14 +68,17 @@ int tf_outbox_add(struct tf_outbox *outbox, uint8_t side, uint8_t link, uint32_t
 	return err;
 }
 
-struct tf_packet *tf_outbox_copy(struct tf_outbox *outbox, const struct tf_packet *packet, uint8_t side,
+struct tf_packet *tf_outbox_copy(struct tf_outbox *outbox, struct tf_packet *packet, uint8_t side,
 				 uint32_t before)
 {
-	struct tf_packet copy = *packet;
+	struct tf_packet copy;
 	uint8_t *block = malloc(TF_HEADROOM + packet->len);
 
 	if (block == NULL)
 		return NULL;
+	tf_settle_payload(packet);
+	copy = *packet;
+	copy.large = NULL;
 	/* With the headroom: a capture's link header may lie there. */
 	memcpy(block, packet->data - TF_HEADROOM, TF_HEADROOM + packet->len);
 	copy.data = block + TF_HEADROOM;

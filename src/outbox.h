@@ -40,7 +40,7 @@ int tf_outbox_add(struct tf_outbox *outbox, uint8_t side, uint8_t link, uint32_t
  * Copies a packet in with all that its descriptor says, to be held (verdict HOLD) from its own time on. The copy, which
  * stays where it is until tf_outbox_clear, or NULL if it is full or there is no memory.
  */
-struct tf_packet *tf_outbox_copy(struct tf_outbox *outbox, const struct tf_packet *packet, uint8_t side,
+struct tf_packet *tf_outbox_copy(struct tf_outbox *outbox, struct tf_packet *packet, uint8_t side,
 				 uint32_t before);
 
 /* Takes a packet over whose data is TF_HEADROOM bytes into a block of malloc. Likewise. */

@@ -81,7 +81,7 @@ enum {
 	TF_EDITED = 2,	/* differs from what was read */
 	TF_FAILED = 4,	/* a callback threw; the verdict is that of --on-error */
 	TF_CUT = 8,	/* the bytes from payload on lie at tail still, not at data + payload */
-	TF_PARTIAL = 16, /* nobody has computed the transport checksum yet: its field means nothing */
+	TF_PARTIAL = 16, /* nobody has computed the TCP or UDP checksum yet: its field means nothing */
 	TF_VALID = 32	/* the system vouches for the transport checksum, which is there */
 };
 

@@ -15,7 +15,6 @@
 #define DRAIN_SECONDS 3600
 #define DRAIN_TIMERS  1000000
 #define GAP_SECONDS   86400 /* between two packets of a capture, at most */
-#define OUT_PACKETS (TF_BUDGET + 2 * TF_OUTBOX_PACKETS)
 
 struct tf_pipeline {
 	struct tf_pipeline_config config;
@@ -35,24 +34,29 @@ struct tf_pipeline {
 int tf_pipeline_create(struct tf_pipeline **out, const struct tf_pipeline_config *config)
 {
 	struct tf_pipeline *pipeline = calloc(1, sizeof(*pipeline));
+	uint32_t most;
 
 	if (pipeline == NULL)
 		return UV_ENOMEM;
+	if (tf_batch_create(&pipeline->batch, TF_BUDGET) != 0)
+		goto fail;
+	most = pipeline->batch->capacity;
 	pipeline->config = *config;
 	pipeline->stats.started = (double) uv_hrtime() / 1e9;
-	pipeline->out[0] = calloc(OUT_PACKETS, sizeof(struct tf_packet *));
-	pipeline->out[1] = calloc(OUT_PACKETS, sizeof(struct tf_packet *));
+	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
+		pipeline->out[side] = calloc(most + 2 * TF_OUTBOX_PACKETS, sizeof(struct tf_packet *));
 	pipeline->hold = tf_hold_create();
 	pipeline->released = tf_outbox_create();
 	if (pipeline->out[0] == NULL || pipeline->out[1] == NULL || pipeline->hold == NULL ||
 	    pipeline->released == NULL ||
-	    tf_batch_create(&pipeline->batch, TF_BUDGET) != 0 ||
-	    (config->verbose && tf_trace_create(&pipeline->trace, TF_BUDGET) != 0)) {
-		tf_pipeline_destroy(pipeline);
-		return UV_ENOMEM;
-	}
+	    (config->verbose && tf_trace_create(&pipeline->trace, most) != 0))
+		goto fail;
 	*out = pipeline;
 	return 0;
+
+fail:
+	tf_pipeline_destroy(pipeline);
+	return UV_ENOMEM;
 }
 
 void tf_pipeline_destroy(struct tf_pipeline *pipeline)
@@ -277,7 +281,8 @@ static void process(struct tf_pipeline *pipeline, struct tf_batch *batch)
 		struct tf_packet *packet = &batch->packets[i];
 
 		packet->number = ++pipeline->number;
-		tf_parse(packet);
+		if (!(packet->flags & (TF_CUT | TF_PARTIAL))) /* those have been */
+			tf_parse(packet);
 		add(&pipeline->stats.direction[packet->from].in, packet);
 		if (pipeline->trace)
 			tf_trace_before(pipeline->trace, i, packet);

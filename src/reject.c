@@ -5,6 +5,7 @@
 #include "bytes.h"
 #include "checksum.h"
 #include "parse.h"
+#include "segment.h"
 
 enum { IP4_LEN = 20, IP6_LEN = 40, TCP_LEN = 20, ICMP_LEN = 8 };
 enum { IP4_ERROR_MAX = 576, IP6_ERROR_MAX = 1280 }; /* RFC 1812, 4.3.2.3; RFC 4443, 2.4 (c) */
@@ -65,7 +66,7 @@ static int is_damaged(const struct tf_packet *packet)
 	if (packet->headers & TF_HAS_IP4 &&
 	    tf_get16(data + packet->network + 10) != tf_checksum_ip4(packet))
 		return 1;
-	if (!field || packet->fragment != TF_WHOLE)
+	if (!field || packet->fragment != TF_WHOLE || packet->flags & TF_PARTIAL)
 		return 0;
 	has = tf_get16(data + field);
 	whole = tf_checksum_transport(packet);
@@ -153,7 +154,7 @@ static uint32_t write_ip6(const struct tf_packet *packet, uint8_t *ip)
 	return IP6_LEN + n;
 }
 
-uint32_t tf_reject(const struct tf_packet *packet, uint8_t answer[TF_REJECT_MAX])
+uint32_t tf_reject(struct tf_packet *packet, uint8_t answer[TF_REJECT_MAX])
 {
 	struct tf_packet made = {.data = answer, .link = packet->link};
 	uint32_t link = packet->network;
@@ -163,6 +164,8 @@ uint32_t tf_reject(const struct tf_packet *packet, uint8_t answer[TF_REJECT_MAX]
 	    packet->fragment == TF_FRAGMENT_LATER || !between_hosts(packet) || is_answer(packet) ||
 	    is_damaged(packet))
 		return 0;
+	if (!(packet->headers & TF_HAS_TCP)) /* it will be quoted */
+		tf_settle(packet);
 	if (packet->headers & TF_HAS_ETH) { /* VLAN tags and type as they were */
 		memcpy(answer, packet->data + 6, 6);
 		memcpy(answer + 6, packet->data, 6);

@@ -22,7 +22,7 @@ enum {
  * ICMP error or ICMPv6 redirect, from other than one host, or to other than one (IP and Ethernet
  * addresses); see RFC 1122, 3.2.2, RFC 1812, 4.3.2.7 and RFC 4443, 2.4.
  */
-TF_EXPORT uint32_t tf_reject(const struct tf_packet *packet, uint8_t answer[TF_REJECT_MAX]);
+TF_EXPORT uint32_t tf_reject(struct tf_packet *packet, uint8_t answer[TF_REJECT_MAX]);
 /* cdef: end */
 
 #endif

@@ -341,7 +341,7 @@ int tf_context_send(struct tf_context *context, uint32_t side, const uint8_t *by
 			     context->batch ? context->batch->cursor : 0, context->now, bytes, len);
 }
 
-struct tf_packet *tf_context_copy(struct tf_context *context, const struct tf_packet *packet)
+struct tf_packet *tf_context_copy(struct tf_context *context, struct tf_packet *packet)
 {
 	struct tf_script *script = (struct tf_script *) context;
 
@@ -355,7 +355,7 @@ const char *tf_context_refuses(struct tf_context *context, uint32_t side, const 
 	return tf_device_refuses(((struct tf_script *) context)->link, bytes, len);
 }
 
-int tf_context_match(struct tf_context *context, uint32_t expression, const struct tf_packet *packet)
+int tf_context_match(struct tf_context *context, uint32_t expression, struct tf_packet *packet)
 {
 	return tf_expression_match(((struct tf_script *) context)->expressions[expression], packet);
 }

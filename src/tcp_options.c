@@ -5,6 +5,7 @@
 #include "bytes.h"
 #include "checksum.h"
 #include "parse.h"
+#include "segment.h"
 
 enum { KIND_END, KIND_NOP, KIND_MSS, KIND_WSCALE, KIND_SACK_OK, KIND_SACK, KIND_TIMESTAMP = 8 };
 enum { TCP_LEN = 20, OPTIONS_MAX = 40, IP6_LEN = 40 };
@@ -200,6 +201,8 @@ int tf_tcp_options_write(struct tf_packet *packet, const struct tf_tcp_options *
 		return tf_packet_write(packet, start, list.bytes, list.len);
 	if (packet->fragment != TF_WHOLE)
 		return TF_EDIT_FRAGMENT;
+	tf_settle(packet);
+	packet->flags &= (uint8_t)~TF_VALID;
 	payload_len = packet->end - packet->payload;
 	end = start + list.len + payload_len;
 	if (end - packet->network > TF_IP_MAX)

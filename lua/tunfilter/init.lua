@@ -5,6 +5,7 @@ local check = require "tunfilter.check"
 local core = require "tunfilter.core"
 local dispatch = require "tunfilter.dispatch"
 local lists = require "tunfilter.lists"
+local live = require "tunfilter.live"
 local packet = require "tunfilter.packet"
 local sides = require "tunfilter.sides"
 local state = require "tunfilter.state"
@@ -134,6 +135,7 @@ function M.send(side, what)
       bytes, length = ffi.cast("const uint8_t *", what), #what
    elseif packet.is(what) then
       local p = packet.resolve(what)
+      live.settle(p, 0, p.len)
       bytes, length = p.data, p.len
    else
       error("tf.send: a packet or a string of bytes, not a " .. type(what), 2)

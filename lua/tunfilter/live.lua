@@ -103,6 +103,20 @@ function M.part(handle, name, prototype)
    return view
 end
 
+local unsettled = C.TF_CUT + C.TF_PARTIAL
+
+--- Makes good what of a packet's n bytes at an offset is not there yet (src/segment.h): the packet was cut from a
+--- large one, or its checksum is still to be computed. Headers but for the checksum are always there.
+function M.settle(p, offset, n)
+   if bit.band(p.flags, unsettled) ~= 0 then C.tf_settle_range(p, offset, n) end
+end
+
+--- Where a packet's payload lies.
+function M.payload(p)
+   if bit.band(p.flags, C.TF_CUT) ~= 0 then return p.tail end
+   return p.data + p.payload
+end
+
 local function place(descriptor, room)
    local block = block_type(headroom + room)
    ffi.copy(block + headroom, descriptor.data, descriptor.len)
@@ -114,12 +128,14 @@ end
 --- A handle, with this prototype, of a copy of the packet that p points to.
 function M.copy(prototype, p)
    copies = copies + 1
+   C.tf_settle_all(p)
    local descriptor = descriptor_type()
    ffi.copy(descriptor, p, descriptor_size)
    descriptor.number = -copies
    descriptor.callback = 0
    descriptor.verdict = 0
    descriptor.flags = bit.band(p.flags, C.TF_RAW)
+   descriptor.large = nil
    local store = {
       number = -copies,
       block = place(descriptor, p.len),

@@ -77,6 +77,7 @@ local names = { delay = true, jitter = true, distribution = true, loss = true, d
 local function damage(p, random)
    local place = floor(random() * p.len * 8)
    local at = rshift(place, 3)
+   C.tf_settle_all(p)
    p.flags = bor(p.flags, C.TF_RAW)
    C.tf_packet_put(p, at, 1, bxor(p.data[at], lshift(1, band(place, 7))))
 end

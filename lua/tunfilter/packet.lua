@@ -51,7 +51,7 @@ local getters = {
    raw = function(self) return band(resolve(self).flags, C.TF_RAW) ~= 0 end,
    payload = function(self)
       local p = resolve(self)
-      return ffi.string(p.data + p.payload, p["end"] - p.payload)
+      return ffi.string(live.payload(p), p["end"] - p.payload)
    end,
    eth = function(self)
       if band(resolve(self).headers, C.TF_HAS_ETH) ~= 0 then return eth(self) end
@@ -123,6 +123,7 @@ local function at(p, offset, width, method)
    if type(offset) ~= "number" or not (offset >= 0 and offset + width <= p.len and offset % 1 == 0) then
       outside(p, offset, width, method)
    end
+   live.settle(p, offset, width)
    return p.data + offset
 end
 
@@ -167,6 +168,7 @@ function methods.bytes(self, first, last)
    if last < first then
       fault(("bytes: the last offset, %d, is before the first, %d"):format(last, first))
    end
+   live.settle(p, first, last - first + 1)
    return ffi.string(d, last - first + 1)
 end
 

@@ -60,7 +60,7 @@ local function put(p, at, width, value)
 end
 
 local function text_of(p)
-   return ffi.string(p.data + p.payload, p["end"] - p.payload)
+   return ffi.string(live.payload(p), p["end"] - p.payload)
 end
 
 -- The offset of a sequence number that is near a known one.

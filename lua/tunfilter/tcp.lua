@@ -1,5 +1,6 @@
 --- pkt.tcp
 local core = require "tunfilter.core"
+local live = require "tunfilter.live"
 local flags = require "tunfilter.tcp_flags"
 local options = require "tunfilter.tcp_options"
 local view = require "tunfilter.view"
@@ -22,7 +23,13 @@ return (view.declare("tcp", core.C.TF_HAS_TCP, function(p) return p.transport en
       set = function(p, at, value, label) flags.assign(p, at, value, label) end,
    },
    window = { get = function(_, d) return d[14] * 256 + d[15] end, at = 14, width = 2, max = 65535 },
-   checksum = { get = function(_, d) return d[16] * 256 + d[17] end, at = 16, width = 2, max = 65535 },
+   checksum = {
+      get = function(p, d)
+         live.settle(p, p.transport + 16, 2)
+         return d[16] * 256 + d[17]
+      end,
+      at = 16, width = 2, max = 65535,
+   },
    urgent = { get = function(_, d) return d[18] * 256 + d[19] end, at = 18, width = 2, max = 65535 },
    options = {
       get = function(_, _, self) return options.make(self) end,

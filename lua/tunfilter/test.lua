@@ -8,6 +8,7 @@ local core = require "tunfilter.core"
 local difference = require "tunfilter.difference"
 local fault = require "tunfilter.fault"
 local init = require "tunfilter.init"
+local live = require "tunfilter.live"
 local packet = require "tunfilter.packet"
 local sides = require "tunfilter.sides"
 local suggest = require "tunfilter.suggest"
@@ -93,6 +94,7 @@ end
 
 local function bytes_of(pkt)
    local p = packet.resolve(pkt)
+   live.settle(p, 0, p.len)
    return ffi.string(p.data, p.len)
 end
 

@@ -3,6 +3,7 @@
 --- A packet costs at most the reading of 16 KiB, whatever its bytes.
 local check = require "tunfilter.check"
 local core = require "tunfilter.core"
+local live = require "tunfilter.live"
 local packet = require "tunfilter.packet"
 local state = require "tunfilter.state"
 
@@ -136,7 +137,7 @@ function M.server_name(what)
    if not flow then return nil end
    if band(tcp[13], syn) ~= 0 then known[flow] = nil end -- another connection, though its ports are the same
    if length == 0 then return nil end
-   local starts = p.data[p.payload] == handshake_record
+   local starts = live.payload(p)[0] == handshake_record
    local seq = (tcp[4] * 256 + tcp[5]) * 65536 + tcp[6] * 256 + tcp[7]
    local hello = known[flow]
    if hello then

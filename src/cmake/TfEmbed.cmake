@@ -4,7 +4,7 @@ set(TF_LUA_DIR "${PROJECT_SOURCE_DIR}/lua/tunfilter")
 function(tf_embed target)
   file(GLOB lua_files CONFIGURE_DEPENDS "${TF_LUA_DIR}/*.lua")
   list(FILTER lua_files EXCLUDE REGEX "/meta[^/]*\\.lua$")
-  set(headers packet.h batch.h parse.h edit.h describe.h flow.h waiting.h context.h names.h nets.h address.h checksum.h tcp_options.h reject.h)
+  set(headers packet.h batch.h parse.h segment.h edit.h describe.h flow.h waiting.h context.h names.h nets.h address.h checksum.h tcp_options.h reject.h)
   list(TRANSFORM headers PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/")
   set(output "${CMAKE_CURRENT_BINARY_DIR}/embedded.c")
   add_custom_command(

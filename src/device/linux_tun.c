@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <linux/if_tun.h>
+#include <linux/virtio_net.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -170,31 +172,108 @@ static int is_own_report(const uint8_t *frame, uint32_t len)
 	return 1;
 }
 
+static inline uint16_t little16(const uint8_t *at)
+{
+	return (uint16_t)(at[0] | at[1] << 8);
+}
+
+/* What the virtio_net_hdr before a packet says. */
+static void read_offload(struct tf_offload *offload, const uint8_t *header)
+{
+	static const uint8_t kinds[] = {
+		TF_GSO_NONE,	TF_GSO_TCP4, TF_GSO_UNKNOWN, TF_GSO_UNKNOWN,
+		TF_GSO_TCP6, TF_GSO_UDP};
+	uint8_t kind = header[1] & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+
+	offload->partial = header[0] & VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	offload->valid = header[0] & VIRTIO_NET_HDR_F_DATA_VALID;
+	offload->kind = kind < sizeof(kinds) ? kinds[kind] : TF_GSO_UNKNOWN;
+	offload->size = little16(header + 4);
+	offload->start = little16(header + 6);
+	offload->field = little16(header + 8);
+}
+
+/* Tells the loop to come back for the rest of a cut packet, or that there is none any more. */
+static void set_cutting(struct tf_tun *tun, int cutting)
+{
+	if (tun->cutting == cutting)
+		return;
+	tun->cutting = (uint8_t)cutting;
+	if (tun->ready) /* it can always be written to, so that the loop does not sleep */
+		uv_poll_start(&tun->packets, UV_READABLE | (cutting ? UV_WRITABLE : 0), on_packets);
+}
+
+/* Cuts what it can. The rest stays here for the next batch, which is not where the packet lies. */
+static void cut(struct tf_tun *tun, struct tf_batch *batch)
+{
+	struct tf_packet *first = &tun->cut->first;
+
+	tf_cut_into(tun->cut, batch);
+	if (!tun->cut->done && !tun->cutting) {
+		uint8_t *rest = tun->rest ? tun->rest : malloc(TF_VNET_SIZE + TF_PACKET_MAX);
+
+		if (!rest) {
+			tun->refused++;
+			return;
+		}
+		tun->rest = rest;
+		memcpy(rest, first->data - TF_VNET_SIZE, TF_VNET_SIZE + first->len);
+		tf_cut_move(tun->cut, rest + TF_VNET_SIZE);
+	}
+	set_cutting(tun, !tun->cut->done);
+}
+
+/* A packet of `length` bytes was read to `room`, where the batch wants it. */
+static void take(struct tf_tun *tun, struct tf_batch *batch, uint8_t *room, uint32_t length)
+{
+	uint32_t longest = tun->device.mtu + (tun->device.link == TF_LINK_ETHERNET ? 14 + 8 : 0);
+	struct tf_offload offload = {0};
+
+	if (tun->vnet)
+		read_offload(&offload, room - TF_VNET_SIZE);
+	if (offload.kind == TF_GSO_NONE) {
+		struct tf_packet *packet = tf_batch_commit(batch, length);
+
+		if (offload.partial | offload.valid)
+			tf_offload_take(packet, &offload);
+	} else if (tf_cut_begin(tun->cut, room, length, batch->link, &offload) == 0) {
+		tf_batch_keep(batch, length);
+		cut(tun, batch);
+	} else if (length <= longest) {
+		tf_offload_take(tf_batch_commit(batch, length), &offload);
+	} else {
+		tun->refused++;
+	}
+}
+
 static int tun_read_batch(struct tf_device *device, struct tf_batch *batch)
 {
 	struct tf_tun *tun = (struct tf_tun *)device;
-	int count = 0;
+	const uint32_t before = batch->count, header = tun->vnet ? TF_VNET_SIZE : 0;
 	uint8_t *room;
 
-	while ((room = tf_batch_room(batch))) {
-		ssize_t length = read(tun->fd, room, TF_PACKET_MAX);
+	if (tun->cutting) { /* and nothing else: the packets lie in rest until the next batch */
+		cut(tun, batch);
+		return (int)(batch->count - before);
+	}
+	while (!tun->cutting && (room = tf_batch_room(batch))) {
+		ssize_t length = read(tun->fd, room - header, header + TF_PACKET_MAX);
 
-		if (length > 0) {
-			if (tun->quiet_tap && is_own_report(room, (uint32_t)length))
-				continue;
-			tf_batch_commit(batch, (uint32_t)length);
-			count++;
+		if (length > (ssize_t)header) {
+			length -= header;
+			if (!tun->quiet_tap || !is_own_report(room, (uint32_t)length))
+				take(tun, batch, room, (uint32_t)length);
 			continue;
 		}
 		if (length < 0 && errno == EINTR)
 			continue;
-		if (length == 0 || count > 0 || (errno == EAGAIN && tun->up))
+		if (length >= 0 || batch->count > before || (errno == EAGAIN && tun->up))
 			break;
 		if (errno == EAGAIN || errno == EIO)
 			return TF_ENOTREADY;
 		return tf_tun_is_gone(errno) ? TF_EGONE : -errno;
 	}
-	return count;
+	return (int)(batch->count - before);
 }
 
 static int tun_dropped(struct tf_device *device, uint64_t *packets)
@@ -205,7 +284,7 @@ static int tun_dropped(struct tf_device *device, uint64_t *packets)
 
 	if (code == 0)
 		tun->dropped = state.tx_dropped - tun->dropped_before;
-	*packets = tun->dropped;
+	*packets = tun->dropped + tun->refused;
 	return code;
 }
 

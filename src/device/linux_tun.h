@@ -10,6 +10,13 @@
 
 #include "../device.h"
 #include "../link.h"
+#include "../segment.h"
+
+enum {
+	TF_VNET_SIZE = 10,	/* bytes of a virtio_net_hdr; its numbers are little-endian here */
+	TF_VNET_GSO_UDP = 5,	/* VIRTIO_NET_HDR_GSO_UDP_L4 */
+	TF_TUN_USO = 0x20 | 0x40 /* TUN_F_USO4, TUN_F_USO6: not in the headers of Linux before 6.2 */
+};
 
 extern const struct tf_device_ops tf_device_linux_tun;
 extern const struct tf_device_ops tf_device_linux_tap;
@@ -27,6 +34,10 @@ struct tf_tun {
 	uint64_t dropped;	 /* since then, as last read */
 	uint32_t offload;	 /* TUN_F_…: what the kernel leaves to us and we to it */
 	uint8_t vnet;		 /* a virtio_net_hdr stands before each packet, both ways */
+	struct tf_cut *cut;	 /* a large packet that is being cut; NULL without vnet */
+	uint8_t *rest;		 /* its bytes, where the batch had no descriptors left; or NULL */
+	uint64_t refused;	 /* packets that were not what their virtio_net_hdr said */
+	uint8_t cutting;	 /* the rest of a packet waits in cut and rest */
 	uint8_t up;		 /* as last heard */
 	uint8_t quiet_tap;	 /* the kernel's own reports are to be left out */
 	uint8_t failure_logged;

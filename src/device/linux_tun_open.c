@@ -161,6 +161,48 @@ static int explain_attach(int code, const struct tf_device_spec *spec,
 			    *spec->name ? "\"" : "", spec->kind, uv_strerror(code));
 }
 
+/* Settles with the kernel what it leaves to us: large packets, checksums. */
+static int agree_on_offload(struct tf_tun *tun, const struct tf_device_spec *spec,
+			    struct tf_error *error)
+{
+	static const struct {
+		unsigned int flags;
+		const char *text;
+	} offers[] = {
+		/* USO is new in Linux 6.2. */
+		{TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TF_TUN_USO,
+		 "checksum, TSO, USO"},
+		{TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN, "checksum, TSO"},
+		{TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, "checksum, TSO"},
+		{TUN_F_CSUM, "checksum"},
+		{0, "none"},
+	};
+	const int count = sizeof(offers) / sizeof(*offers);
+	int size = TF_VNET_SIZE, little = 1, i, code;
+
+	tun->vnet = !spec->no_offload;
+	/* A persistent interface has kept what a program before us has set. */
+	if (tun->vnet && ioctl(tun->fd, TUNSETVNETHDRSZ, &size) < 0)
+		goto fail;
+	if (tun->vnet)
+		ioctl(tun->fd, TUNSETVNETLE, &little); /* before Linux 4.1 it was the machine's order */
+	for (i = tun->vnet ? 0 : count - 1; i < count; i++)
+		if (ioctl(tun->fd, TUNSETOFFLOAD, offers[i].flags) == 0)
+			break;
+	if (i == count)
+		goto fail;
+	tun->offload = offers[i].flags;
+	strcpy(tun->device.offload, offers[i].text);
+	if (tun->vnet && !(tun->cut = malloc(sizeof(*tun->cut))))
+		return tf_error_set(error, UV_ENOMEM, "out of memory");
+	return 0;
+
+fail:
+	code = -errno;
+	return tf_error_set(error, code, "can't set the offload of \"%s\": %s", tun->device.name,
+			    uv_strerror(code));
+}
+
 /* Creates the interface or attaches to the one there is; *created tells which. */
 static int attach(struct tf_tun *tun, const struct tf_device_spec *spec, int *created,
 		  struct tf_error *error)
@@ -168,22 +210,16 @@ static int attach(struct tf_tun *tun, const struct tf_device_spec *spec, int *cr
 	int mode = tun->device.link == TF_LINK_ETHERNET ? IFF_TAP : IFF_TUN;
 	struct tf_link_state state;
 	struct ifreq request = {.ifr_flags = (short)(mode | IFF_NO_PI)};
-	int code;
 
 	*created = !*spec->name || tf_link_index(tun->links, spec->name, &tun->index, NULL) < 0 ||
 		   tf_link_state(tun->links, tun->index, &state, NULL) < 0;
 	strcpy(request.ifr_name, spec->name);
+	if (!spec->no_offload)
+		request.ifr_flags |= IFF_VNET_HDR;
 	if (ioctl(tun->fd, TUNSETIFF, &request) < 0)
 		return explain_attach(-errno, spec, *created ? NULL : &state, error);
 	strcpy(tun->device.name, request.ifr_name);
 	strcpy(tun->now, request.ifr_name);
-	/* A program before us may have left offload on, and packets would come with partial
-	 * checksums. */
-	if (ioctl(tun->fd, TUNSETOFFLOAD, 0) < 0) {
-		code = -errno;
-		return tf_error_set(error, code, "can't switch off the offload of \"%s\": %s",
-				    tun->device.name, uv_strerror(code));
-	}
 	return tf_link_index(tun->links, tun->device.name, &tun->index, error);
 }
 
@@ -224,6 +260,8 @@ void tf_tun_free(struct tf_tun *tun)
 	tf_links_close(tun->links);
 	if (tun->fd >= 0)
 		close(tun->fd);
+	free(tun->cut);
+	free(tun->rest);
 	free(tun);
 }
 
@@ -246,6 +284,8 @@ int tf_tun_open(struct tf_device **out, const struct tf_device_spec *spec,
 	code = open_there(tun, spec, &home, error);
 	if (code == 0)
 		code = attach(tun, spec, &created, error);
+	if (code == 0)
+		code = agree_on_offload(tun, spec, error);
 	if (code == 0)
 		code = configure(tun, spec, created, error);
 	if (code == 0)

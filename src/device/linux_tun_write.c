@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "../log.h"
@@ -15,14 +16,17 @@ static void log_failure(struct tf_tun *tun, const char *reason)
 }
 
 /* 0, or TF_EGONE. */
-static int write_one(struct tf_tun *tun, const struct tf_packet *packet, struct tf_written *written)
+static int write_one(struct tf_tun *tun, struct tf_packet *packet, struct tf_written *written)
 {
+	uint32_t header = tun->vnet ? TF_VNET_SIZE : 0;
 	ssize_t length;
 
+	tf_settle(packet);
+	memset(packet->data - header, 0, header); /* in the headroom */
 	do
-		length = write(tun->fd, packet->data, packet->len);
+		length = write(tun->fd, packet->data - header, header + packet->len);
 	while (length < 0 && errno == EINTR);
-	if (length == (ssize_t)packet->len) {
+	if (length == (ssize_t)(header + packet->len)) {
 		written->packets++;
 		written->bytes += packet->len;
 		tf_tun_set_up(tun, 1);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../segment.h"
+
 #define QUEUE_DEFAULT 4096 /* packets in either direction */
 #define MTU_DEFAULT   1500
 
@@ -163,11 +165,12 @@ static int memory_read_batch(struct tf_device *device, struct tf_batch *batch)
 	return count;
 }
 
-static void write_one(struct memory *memory, const struct tf_packet *packet,
+static void write_one(struct memory *memory, struct tf_packet *packet,
 		      struct tf_written *written)
 {
 	int code = memory->write_code;
 
+	tf_settle(packet);
 	if (tf_device_refuses(memory->device.link, packet->data, packet->len))
 		code = UV_EINVAL;
 	else if (!code)

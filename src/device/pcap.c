@@ -5,6 +5,7 @@
 
 #include "../capture_write.h"
 #include "../parse.h"
+#include "../segment.h"
 
 /* Link types: tcpdump.org/linktypes.html */
 enum {
@@ -260,6 +261,7 @@ static int write_batch(struct tf_device *device, struct tf_packet *const *packet
 		struct tf_capture_record record = {.stamp = packet->stamp};
 		int err;
 
+		tf_settle(packet);
 		if (packet->linktype > 0) {
 			record.linktype = (uint16_t)(packet->linktype - 1);
 			record.interface = packet->interface;

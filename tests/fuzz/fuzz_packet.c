@@ -11,7 +11,7 @@
 #include "tcp_options.h"
 #include "vector.h"
 
-static void answer(const struct tf_packet *packet)
+static void answer(struct tf_packet *packet)
 {
 	uint8_t bytes[TF_REJECT_MAX];
 	struct tf_packet reply;

@@ -30,7 +30,7 @@ static void take(struct tf_packet *packet, uint8_t link, const uint8_t *bytes, u
 }
 
 /* The line and the dump are of the length that is returned, and hold printable ASCII only. */
-static void check_text(const struct tf_packet *packet)
+static void check_text(struct tf_packet *packet)
 {
 	char line[LINE_MAX_LENGTH + 1];
 	uint32_t length = tf_packet_describe(packet, line, sizeof(line));

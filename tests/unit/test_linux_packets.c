@@ -1,6 +1,8 @@
 /* tun and tap at work, against the kernel: packets through sockets, down, gone, quiet links. */
 #include "linux_devices.h"
 
+#include "segment.h"
+
 /* IPv4 and UDP from 10.1.0.2 to 10.1.0.1 port 7777, with this payload; UDP without a checksum. */
 static uint32_t make_udp(uint8_t *packet, const char *payload)
 {
@@ -143,21 +145,32 @@ static void test_counts_what_the_kernel_dropped(void **state)
 	tf_batch_destroy(batch);
 }
 
-/* Another program's offload settings stay with a persistent device; they must not reach us. */
-static void test_offload_is_off(void **state)
+/*
+ * Another program's offload settings stay with a persistent device; they must not reach us, with
+ * offload of ours or without.
+ */
+static void check_offload(int flags, int no_offload)
 {
-	struct ifreq request = {.ifr_name = "off0", .ifr_flags = IFF_TUN | IFF_NO_PI};
+	struct ifreq request = {.ifr_name = "off0", .ifr_flags = (short)(IFF_TUN | IFF_NO_PI | flags)};
+	struct tf_device_spec spec;
 	struct tf_device *device;
 	struct tf_batch *batch;
-	int fd, sender;
+	int fd, sender, size = 12;
 
-	NEEDS_NAMESPACE();
 	run("ip tuntap add dev off0 mode tun");
 	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 	assert_int_equal(ioctl(fd, TUNSETIFF, &request), 0);
+	assert_int_equal(ioctl(fd, TUNSETVNETHDRSZ, &size), 0);
 	assert_int_equal(ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM), 0);
 	close(fd);
-	device = must_open_quiet("tun:off0,address=10.1.0.1/24");
+	assert_int_equal(tf_device_spec_parse(&spec, "tun:off0,address=10.1.0.1/24", &error), 0);
+	spec.quiet = 1;
+	spec.no_offload = no_offload;
+	assert_int_equal(tf_device_open(&device, &spec, &error), 0);
+	if (no_offload)
+		assert_string_equal(device->offload, "none");
+	else
+		assert_has(device->offload, "checksum, TSO");
 	assert_int_equal(tf_batch_create(&batch, 64), 0);
 	tf_batch_reset(batch, TF_LEFT, TF_LINK_IP);
 	while (tf_device_read(device, batch) > 0)
@@ -165,6 +178,8 @@ static void test_offload_is_off(void **state)
 	sender = udp_socket("10.1.0.1", 0);
 	udp_send(sender, "10.1.0.2", 10);
 	assert_int_equal(tf_device_read(device, batch), 1);
+	assert_int_equal(!!(batch->packets[0].flags & TF_PARTIAL), !no_offload);
+	tf_settle(&batch->packets[0]);
 	{ /* the UDP checksum is whole: the sum over everything is all ones */
 		const uint8_t *ip = batch->packets[0].data;
 		uint32_t sum = 17 + 18;
@@ -180,6 +195,13 @@ static void test_offload_is_off(void **state)
 	tf_batch_destroy(batch);
 	tf_device_close(device);
 	run("ip link del off0");
+}
+
+static void test_offload_is_ours(void **state)
+{
+	NEEDS_NAMESPACE();
+	for (int i = 0; i < 4; i++)
+		check_offload(i & 1 ? IFF_VNET_HDR : 0, i & 2);
 }
 
 /* ---- down, gone ---- */
@@ -406,7 +428,7 @@ int main(void)
 		cmocka_unit_test(test_reads_whole_packets),
 		cmocka_unit_test(test_writes_what_is_a_packet),
 		cmocka_unit_test(test_counts_what_the_kernel_dropped),
-		cmocka_unit_test(test_offload_is_off),
+		cmocka_unit_test(test_offload_is_ours),
 		cmocka_unit_test(test_down_and_up),
 		cmocka_unit_test(test_deleted),
 		cmocka_unit_test(test_moved_then_namespace_ends),

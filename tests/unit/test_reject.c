@@ -36,7 +36,7 @@ static struct tf_packet sample(int which)
 }
 
 /* Answers a packet; checks all that holds of every answer. Its length. */
-static uint32_t answer_of(const struct tf_packet *packet)
+static uint32_t answer_of(struct tf_packet *packet)
 {
 	uint8_t *answer = malloc(TF_REJECT_MAX);
 	struct tf_packet made = {.data = answer, .link = packet->link};
