@@ -23,6 +23,7 @@ const char tf_options_help[] =
 	"  --on-error drop|forward    for packets whose callback failed; drop if not said\n"
 	"  --set KEY=VALUE            for the script, in tf.args; may be repeated\n"
 	"  --stats SECONDS            print the table of counters every so often\n"
+	"  --time-limit MS            what a script may take for a batch; 1000, 0: any time\n"
 	"  --unsafe                   give the script all of Lua, ffi and os included\n"
 	"  -v, --verbose              print a line a packet\n"
 	"  -q, --quiet                print warnings and errors only\n"
@@ -62,6 +63,10 @@ enum option {
 	ON_ERROR,
 	SET,
 	UNSAFE,
+	TIME_LIMIT,
+	MEMORY_LIMIT,
+	NO_RELOAD,
+	USER,
 	STATS,
 	VERBOSE,
 	QUIET,
@@ -88,6 +93,10 @@ static const struct {
 	[ON_ERROR] = {NULL, "drop or forward", RUN | LAB | REPLAY | TEST},
 	[SET] = {NULL, "KEY=VALUE", RUN | LAB | REPLAY | TEST | CHECK},
 	[UNSAFE] = {NULL, NULL, RUN | LAB | REPLAY | TEST | CHECK},
+	[TIME_LIMIT] = {NULL, "MS", RUN | LAB | REPLAY | TEST | CHECK},
+	[MEMORY_LIMIT] = {NULL, "MB", RUN | LAB | REPLAY | TEST | CHECK},
+	[NO_RELOAD] = {NULL, NULL, RUN | LAB},
+	[USER] = {NULL, "NAME", RUN | LAB},
 	[STATS] = {NULL, "SECONDS", RUN | LAB},
 	[VERBOSE] = {"-v", NULL, RUN | LAB | REPLAY | TEST},
 	[QUIET] = {"-q", NULL, RUN | LAB | REPLAY | CHECK},
@@ -110,6 +119,8 @@ static const char *const option_names[OPTIONS + 1] = {
 	[LAB_PID] = "--lab",	 [CAPTURE] = "--capture", [SEED] = "--seed",
 	[LEFT_NET] = "--left-net", [JUNIT] = "--junit", [ONLY] = "--only",
 	[HIDE] = "--hide",	 [HELP_] = "--help",	[VERSION] = "--version",
+	[TIME_LIMIT] = "--time-limit", [MEMORY_LIMIT] = "--memory-limit",
+	[NO_RELOAD] = "--no-reload", [USER] = "--user",
 	[OPTIONS] = NULL};
 
 /* What the arguments were, before the command is known. */
@@ -129,6 +140,20 @@ static const char *hint(char text[64], const char *word, const char *const *know
 	if (guess)
 		snprintf(text, 64, " (did you mean %s?)", guess);
 	return text;
+}
+
+/* A whole number from least to most; 0 is allowed too. */
+static int set_limit(uint32_t *limit, const char *name, const char *value, unsigned long least,
+		     unsigned long most, const char *unit, struct tf_error *error)
+{
+	unsigned long number = strtoul(value, NULL, 10);
+
+	if (strspn(value, "0123456789") != strlen(value) || strlen(value) > 9 || number > most ||
+	    (number > 0 && number < least))
+		return tf_error_set(error, TF_EOPTION, "%s takes %s from %lu to %lu, or 0, not '%.200s'",
+				    name, unit, least, most, value);
+	*limit = (uint32_t)number;
+	return 0;
 }
 
 static int set_value(struct tf_options *options, enum option option, const char *name, char *value,
@@ -211,6 +236,16 @@ static int set_value(struct tf_options *options, enum option option, const char 
 		return 0;
 	case HIDE:
 		options->hide = 1;
+		return 0;
+	case TIME_LIMIT:
+		return set_limit(&options->time_limit, name, value, 10, 3600000, "milliseconds", error);
+	case MEMORY_LIMIT:
+		return set_limit(&options->memory_limit, name, value, 16, 65536, "megabytes", error);
+	case NO_RELOAD:
+		options->no_reload = 1;
+		return 0;
+	case USER:
+		options->user = value;
 		return 0;
 	case UNSAFE:
 		options->unsafe = 1;
@@ -376,7 +411,8 @@ static int parse(struct tf_options *options, int argc, char **argv, struct tf_er
 	struct words words = {0};
 	int status;
 
-	*options = (struct tf_options){.on_error = TF_VERDICT_DROP};
+	*options = (struct tf_options){
+		.on_error = TF_VERDICT_DROP, .time_limit = 1000, .memory_limit = 256};
 	options->settings = calloc((size_t)argc + 1, sizeof(*options->settings));
 	options->left_nets = calloc((size_t)argc + 1, sizeof(*options->left_nets));
 	words.plain = options->words = calloc((size_t)argc + 1, sizeof(*words.plain));

@@ -32,6 +32,10 @@ struct tf_options {
 	struct tf_setting *settings;
 	size_t setting_count;
 	int unsafe;	      /* --unsafe */
+	uint32_t time_limit;   /* --time-limit: ms, 0: none */
+	uint32_t memory_limit; /* --memory-limit: MB of Lua's memory, 0: none */
+	int no_reload;	       /* --no-reload */
+	const char *user;      /* --user: a name, or NULL */
 	double stats_seconds; /* --stats: seconds between tables, 0: only at the end */
 	int verbose;	      /* -v: a line a packet */
 	int quiet;	      /* -q: warnings and errors only */

@@ -7,6 +7,7 @@
 
 #include "capture_write.h"
 #include "device/pcap.h"
+#include "guard.h"
 #include "interrupt.h"
 #include "log.h"
 #include "pipeline.h"
@@ -166,6 +167,7 @@ int tf_command_replay(const struct tf_options *options)
 	int err, status;
 
 	tf_interrupt_catch();
+	tf_guard_alarm(options->time_limit, NULL);
 	err = open_all(&replay, &error);
 	if (err == 0) {
 		status = run(&replay);

@@ -38,15 +38,32 @@ static void set_clock(struct tf_script *script)
 		script->context.now = clock_now();
 }
 
+/* Everything that runs code of the script's stands between these two. */
+static void enter(struct tf_script *script, const char *doing, uint64_t now, uint32_t times)
+{
+	script->doing = doing;
+	tf_guard_enter(script->guard, now, times);
+}
+
+static void come_back(struct tf_script *script)
+{
+	script->doing = NULL;
+	tf_guard_leave(script->guard);
+}
+
 /* [-args, +results] Calls runtime[name] protected. 0, or lua_pcall's status with the message on top. */
 static int call(struct tf_script *script, const char *name, int args, int results)
 {
 	lua_State *L = script->L;
+	int status;
 
 	set_clock(script);
 	lua_getfield(L, SLOT_RUNTIME, name);
 	lua_insert(L, -1 - args);
-	return lua_pcall(L, args, results, SLOT_HANDLER);
+	enter(script, name, uv_hrtime(), TF_GUARD_PATIENCE);
+	status = lua_pcall(L, args, results, SLOT_HANDLER);
+	come_back(script);
+	return status;
 }
 
 /* Protected: fills the slots. */
@@ -69,6 +86,7 @@ int tf_script_create(struct tf_script **out, const struct tf_options *options, s
 	script->options = options;
 	script->context.due = NEVER;
 	script->outbox = tf_outbox_create();
+	script->guard = tf_guard_take(script);
 	script->L = L = luaL_newstate();
 	if (script->outbox == NULL || L == NULL) {
 		err = tf_error_set(error, UV_ENOMEM, "out of memory");
@@ -127,6 +145,7 @@ int tf_script_load(struct tf_script *script, const struct tf_side sides[2], uint
 		   struct tf_error *error)
 {
 	lua_State *L = script->L;
+	int status;
 
 	script->link = link;
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++) {
@@ -139,9 +158,10 @@ int tf_script_load(struct tf_script *script, const struct tf_side sides[2], uint
 	}
 	set_clock(script);
 	lua_pushvalue(L, SLOT_CHUNK);
-	if (lua_pcall(L, 0, 0, SLOT_HANDLER) != 0)
-		return take_error(script, error);
-	return 0;
+	enter(script, "load", uv_hrtime(), TF_GUARD_PATIENCE);
+	status = lua_pcall(L, 0, 0, SLOT_HANDLER);
+	come_back(script);
+	return status != 0 ? take_error(script, error) : 0;
 }
 
 void tf_script_list(struct tf_script *script, void (*line)(void *arg, const char *text), void *arg)
@@ -201,8 +221,7 @@ int tf_script_start(struct tf_script *script, struct tf_error *error)
 	int more;
 
 	do {
-		lua_pushliteral(L, "starts");
-		if (call(script, "hook", 1, 1) != 0)
+		if (call(script, "on_start", 0, 1) != 0)
 			return take_error(script, error);
 		more = lua_toboolean(L, -1);
 		lua_pop(L, 1);
@@ -237,6 +256,7 @@ void tf_script_run(struct tf_script *script, struct tf_batch *batch)
 
 	context->batch = batch;
 	context->now = batch->packets[batch->cursor].clock;
+	enter(script, "", context->offline ? uv_hrtime() : (uint64_t) (context->now * 1e9), 1);
 	while (batch->cursor < batch->count) {
 		struct tf_packet *packet;
 		const char *message;
@@ -253,6 +273,7 @@ void tf_script_run(struct tf_script *script, struct tf_batch *batch)
 		tf_report_error(script, message ? message : "out of memory", packet, context->now);
 		lua_settop(L, SLOT_TOP);
 	}
+	come_back(script);
 	context->batch = NULL;
 	leave(script);
 }
@@ -274,9 +295,14 @@ void tf_script_tick(struct tf_script *script, double now)
 	lua_State *L = script->L;
 
 	for (int i = 0; (i < TICK_TIMERS || script->context.offline) && script->context.due <= now; i++) {
+		int status;
+
 		script->context.now = now;
 		lua_pushvalue(L, SLOT_STEP);
-		if (lua_pcall(L, 0, 0, SLOT_HANDLER) != 0) {
+		enter(script, "step", script->context.offline ? uv_hrtime() : (uint64_t) (now * 1e9), 1);
+		status = lua_pcall(L, 0, 0, SLOT_HANDLER);
+		come_back(script);
+		if (status != 0) {
 			const char *message = lua_tostring(L, -1);
 
 			tf_report_error(script, message ? message : "out of memory", NULL, now);
@@ -302,8 +328,7 @@ void tf_script_stop(struct tf_script *script)
 	int more = 1;
 
 	while (more) {
-		lua_pushliteral(L, "stops");
-		if (call(script, "hook", 1, 1) != 0) {
+		if (call(script, "on_stop", 0, 1) != 0) {
 			const char *message = lua_tostring(L, -1);
 
 			tf_report_error(script, message ? message : "out of memory", NULL, script->context.now);
@@ -366,6 +391,7 @@ void tf_script_destroy(struct tf_script *script)
 		return;
 	if (script->L != NULL)
 		lua_close(script->L);
+	tf_guard_give(script->guard);
 	for (uint32_t i = 0; i < script->expression_count; i++)
 		tf_expression_free(script->expressions[i]);
 	free(script->expressions);

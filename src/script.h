@@ -87,6 +87,14 @@ uint64_t tf_script_errors(const struct tf_script *script);
 /* Packets of the script's own, since the last tf_outbox_clear. */
 struct tf_outbox *tf_script_outbox(struct tf_script *script);
 
+/*
+ * For a signal's handler, in a process that is about to end, on the thread that runs the script or while that
+ * is stopped: which callback or other function runs, in words, and behind it on a line of its own the packet that it
+ * was shown. last_place: "rules.lua:14", where it is as far as Lua has noted, or ""; it may crash.
+ */
+void tf_script_last_words(struct tf_script *script, char *text, size_t size);
+void tf_script_last_place(struct tf_script *script, char *text, size_t size);
+
 /* "'name' (rules.lua:12)" or "rules.lua:12" for a packet's callback number; "" for 0. */
 const char *tf_script_callback(const struct tf_script *script, uint32_t callback);
 

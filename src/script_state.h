@@ -6,6 +6,7 @@
 
 #include "context.h"
 #include "expression.h"
+#include "guard.h"
 #include "script.h"
 
 #define TF_REPORT_PLACES 64
@@ -31,6 +32,8 @@ struct tf_script {
 	char **labels; /* label_count of them: the callbacks in words */
 	uint32_t label_count;
 	const struct tf_options *options;
+	struct tf_guard *guard; /* entered while Lua runs */
+	const char *doing;	/* what runs where no callback does: "a timer" */
 	uint8_t link; /* TF_LINK_…, from load on */
 	uint8_t captures; /* packets come from captures, whose link types may differ */
 	struct tf_report report;

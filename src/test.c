@@ -6,10 +6,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "guard.h"
 #include "log.h"
 #include "scenarios.h"
 #include "script.h"
@@ -132,6 +134,18 @@ static void run_one(struct run *run, uint32_t i)
 	}
 }
 
+/* Where results go, for bail_out; -1 before that is known. */
+static volatile sig_atomic_t tap_file = -1;
+
+/* In a signal's handler, before the program ends: the word of TAP for that. */
+static void bail_out(void)
+{
+	static const char text[] = "Bail out! A script did not come back\n";
+
+	if (tap_file >= 0 && write(tap_file, text, sizeof(text) - 1) < 0)
+		return;
+}
+
 /* The rules' syntax, once and aloud, before scenarios fail for it one by one. */
 static void check_rules(const struct tf_options *options)
 {
@@ -153,6 +167,7 @@ static int split_output(struct run *run, int *aloud)
 
 	*aloud = -1;
 	run->tap = out >= 0 ? fdopen(out, "w") : NULL;
+	tap_file = out;
 	if (run->tap == NULL || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
 		return -1;
 	if (!run->options->hide)
@@ -186,6 +201,7 @@ static uint32_t run_all(struct run *run)
 			run_one(run, i);
 		failed += !run->results[i].passed;
 		tf_tap_result(run->tap, i + 1, &run->results[i]);
+		fflush(run->tap); /* the next one may be the last */
 	}
 	fprintf(run->tap, "# %u passed, %u failed\n", run->count - failed, failed);
 	return failed;
@@ -197,6 +213,7 @@ int tf_command_test(const struct tf_options *options)
 	FILE *junit = NULL;
 	int aloud = -1, status = TF_EXIT_SYSTEM;
 
+	tf_guard_alarm(options->time_limit, bail_out);
 	check_rules(options);
 	if (options->junit != NULL && (junit = fopen(options->junit, "w")) == NULL) {
 		tf_log(TF_LOG_ERROR, "%s: %s", options->junit, strerror(errno));

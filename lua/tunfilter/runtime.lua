@@ -35,13 +35,19 @@ function M.counters()
    return list
 end
 
---- Runs the next function of on_start ("starts") or on_stop ("stops"); false when there is none left.
-function M.hook(name)
-   local fn = table.remove(init[name], 1)
+-- Runs the first function of a list and takes it off; false when there is none left.
+local function run_first(list)
+   local fn = table.remove(list, 1)
    if not fn then return false end
    fn()
    return true
 end
+
+--- Runs the next function of on_start.
+function M.on_start() return run_first(init.starts) end
+
+--- Runs the next function of on_stop.
+function M.on_stop() return run_first(init.stops) end
 
 --- The function that C calls once a batch.
 M.seal = dispatch.seal

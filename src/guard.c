@@ -1,0 +1,90 @@
+#include "guard.h"
+
+static struct tf_guards own;
+static struct tf_script *scripts[TF_GUARD_SLOTS];
+static void (*ring_watcher)(void);
+struct tf_guards *tf_guards_in_use = &own;
+
+void tf_guard_use(struct tf_guards *guards, void (*ring)(void))
+{
+	for (int i = 0; i < TF_GUARD_SLOTS; i++)
+		tf_guard_leave(&guards->slot[i]);
+	ring_watcher = ring;
+	tf_guards_in_use = guards;
+}
+
+/* Scripts are made and ended on one thread. */
+struct tf_guard *tf_guard_take(struct tf_script *script)
+{
+	for (int i = 0; i < TF_GUARD_SLOTS; i++) {
+		if (scripts[i] != NULL)
+			continue;
+		scripts[i] = script;
+		return &tf_guards_in_use->slot[i];
+	}
+	return NULL;
+}
+
+void tf_guard_give(struct tf_guard *guard)
+{
+	if (guard == NULL)
+		return;
+	tf_guard_leave(guard);
+	scripts[guard - tf_guards_in_use->slot] = NULL;
+}
+
+struct tf_script *tf_guard_script(unsigned int slot)
+{
+	return slot < TF_GUARD_SLOTS ? scripts[slot] : NULL;
+}
+
+void tf_guard_ring(void)
+{
+	if (atomic_exchange(&tf_guards_in_use->asleep, 0) && ring_watcher != NULL)
+		ring_watcher();
+}
+
+/* What there is to see; *recent: when Lua was entered last. */
+static struct tf_look look(struct tf_guards *guards, uint64_t now, uint64_t limit, uint64_t grace,
+			   uint64_t *recent)
+{
+	struct tf_look found = {.hung = -1};
+
+	*recent = 0;
+	for (int i = 0; i < TF_GUARD_SLOTS; i++) {
+		uint64_t entered = atomic_load(&guards->slot[i].entered), due;
+
+		if (entered > *recent)
+			*recent = entered;
+		if (entered == atomic_load(&guards->slot[i].left))
+			continue;
+		found.limit = limit * atomic_load(&guards->slot[i].times);
+		due = (entered > grace ? entered : grace) + found.limit;
+		if (due <= now) {
+			found.hung = i;
+			return found;
+		}
+		if (found.next == 0 || due < found.next)
+			found.next = due;
+	}
+	return found;
+}
+
+struct tf_look tf_guards_look(struct tf_guards *guards, uint64_t now, uint64_t limit, uint64_t before,
+			      uint64_t grace)
+{
+	uint64_t recent;
+	struct tf_look found = look(guards, now, limit, grace, &recent);
+
+	if (found.hung < 0 && found.next == 0 && recent >= before)
+		found.next = now + limit;
+	if (found.hung >= 0 || found.next > 0)
+		return found;
+	atomic_store(&guards->asleep, 1);
+	found = look(guards, now, limit, grace, &recent); /* who entered before that did not ring */
+	if (found.hung < 0 && found.next == 0 && recent >= before)
+		found.next = now + limit;
+	if (found.hung >= 0 || found.next > 0)
+		atomic_store(&guards->asleep, 0);
+	return found;
+}

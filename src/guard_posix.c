@@ -1,0 +1,105 @@
+/* A process that watches itself, by a timer and its signal: for commands that have no supervisor. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "error.h"
+#include "guard.h"
+#include "log.h"
+#include "script.h"
+
+static struct tf_guards guards;
+static uint64_t limit_ns, looked;
+static void (*last_call)(void);
+
+/* The signal comes after so many nanoseconds. */
+static void set_timer(uint64_t ns)
+{
+	struct itimerval timer = {0};
+
+	timer.it_value.tv_sec = (time_t)(ns / 1000000000);
+	timer.it_value.tv_usec = (suseconds_t)(ns % 1000000000 / 1000 + 1);
+	setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+static void ring(void)
+{
+	set_timer(limit_ns);
+}
+
+/* What went wrong in `end` itself: what has been said has to do. */
+static void on_fault(int number)
+{
+	(void)number;
+	_exit(TF_EXIT_SCRIPT);
+}
+
+static void expect_faults(void)
+{
+	static const int faults[] = {SIGALRM, SIGSEGV, SIGBUS, SIGABRT};
+	struct sigaction action = {.sa_handler = on_fault};
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+		sigaction(faults[i], &action, NULL);
+		sigaddset(&set, faults[i]);
+	}
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	set_timer(1000000000);
+}
+
+/* What is not safe in a handler is done only here, where the process ends. */
+static void end(const struct tf_look *look)
+{
+	struct tf_script *script = tf_guard_script((unsigned int)look->hung);
+	char text[2048] = "the script", place[256], line[2560];
+	int length, first;
+
+	if (last_call != NULL)
+		last_call();
+	if (script != NULL)
+		tf_script_last_words(script, text, sizeof(text));
+	first = (int)strcspn(text, "\n");
+	length = snprintf(line, sizeof(line),
+			  "tunfilter: error: %.*s did not come back within %u ms (--time-limit)%s\n", first, text,
+			  (unsigned int)(look->limit / 1000000), text + first);
+	tf_log_write(line, (unsigned long)length);
+	expect_faults();
+	if (script != NULL)
+		tf_script_last_place(script, place, sizeof(place));
+	if (script != NULL && place[0] != '\0') {
+		length = snprintf(line, sizeof(line), "\tit was last seen at %s\n", place);
+		tf_log_write(line, (unsigned long)length);
+	}
+	_exit(TF_EXIT_SCRIPT);
+}
+
+static void on_alarm(int number)
+{
+	uint64_t now = uv_hrtime();
+	struct tf_look look = tf_guards_look(&guards, now, limit_ns, looked, 0);
+
+	(void)number;
+	looked = now;
+	if (look.hung >= 0)
+		end(&look);
+	if (look.next > 0)
+		set_timer(look.next > now ? look.next - now : 0);
+}
+
+void tf_guard_alarm(uint32_t limit, void (*last)(void))
+{
+	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+
+	if (limit == 0)
+		return;
+	limit_ns = (uint64_t)limit * 1000000;
+	last_call = last;
+	sigaction(SIGALRM, &action, NULL);
+	tf_guard_use(&guards, ring);
+	atomic_store(&guards.asleep, 1);
+}

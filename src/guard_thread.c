@@ -1,0 +1,70 @@
+/* A process that watches itself, by a thread: where there is no signal for it. */
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "error.h"
+#include "guard.h"
+#include "log.h"
+#include "script.h"
+
+static struct tf_guards guards;
+static uint64_t limit_ns;
+static void (*last_call)(void);
+static uv_sem_t rung;
+
+static void ring(void)
+{
+	uv_sem_post(&rung);
+}
+
+/* The script's thread runs on meanwhile, in its loop: what it was last seen at cannot be asked. */
+static void end(const struct tf_look *look)
+{
+	struct tf_script *script = tf_guard_script((unsigned int)look->hung);
+	char text[2048] = "the script";
+	int first;
+
+	if (last_call != NULL)
+		last_call();
+	if (script != NULL)
+		tf_script_last_words(script, text, sizeof(text));
+	first = (int)strcspn(text, "\n");
+	tf_log(TF_LOG_ERROR, "%.*s did not come back within %u ms (--time-limit)%s", first, text,
+	       (unsigned int)(look->limit / 1000000), text + first);
+	_Exit(TF_EXIT_SCRIPT);
+}
+
+static void watch(void *arg)
+{
+	uint64_t looked = 0;
+
+	(void)arg;
+	for (;;) {
+		uint64_t now = uv_hrtime();
+		struct tf_look look = tf_guards_look(&guards, now, limit_ns, looked, 0);
+
+		looked = now;
+		if (look.hung >= 0)
+			end(&look);
+		if (look.next == 0)
+			uv_sem_wait(&rung);
+		else if (look.next > now)
+			uv_sleep((unsigned int)((look.next - now) / 1000000 + 1));
+	}
+}
+
+void tf_guard_alarm(uint32_t limit, void (*last)(void))
+{
+	uv_thread_t thread;
+
+	if (limit == 0)
+		return;
+	limit_ns = (uint64_t)limit * 1000000;
+	last_call = last;
+	if (uv_sem_init(&rung, 0) < 0)
+		return;
+	tf_guard_use(&guards, ring);
+	if (uv_thread_create(&thread, watch, NULL) < 0)
+		tf_log(TF_LOG_WARNING, "nobody watches over the time limit: no thread");
+}
