@@ -14,7 +14,8 @@
 
 /* The one that is open; the logger is told nothing of whom it is for, so neither is this. */
 static struct tf_wintun_library *shared;
-static char complaint[400]; /* the newest line of its own that is an error */
+static char complaint[400];  /* the newest line of its own that is an error */
+static volatile LONG asking; /* tf_wintun_ask */
 static SRWLOCK complaint_lock = SRWLOCK_INIT;
 
 /* In any thread. */
@@ -29,7 +30,8 @@ static void CALLBACK on_line(enum tf_wintun_level level, DWORD64 time, LPCWSTR l
 
 	(void)time;
 	tf_system_utf8(text, sizeof(text), line);
-	tf_log(levels[level <= TF_WINTUN_ERROR ? level : TF_WINTUN_ERROR], "wintun: %s", text);
+	tf_log(asking ? TF_LOG_DEBUG : levels[level <= TF_WINTUN_ERROR ? level : TF_WINTUN_ERROR],
+	       "wintun: %s", text);
 	if (level < TF_WINTUN_ERROR)
 		return;
 	AcquireSRWLockExclusive(&complaint_lock);
@@ -191,6 +193,16 @@ void tf_wintun_library_close(struct tf_wintun_library *library)
 	FreeLibrary(library->module);
 	free(library);
 	shared = NULL;
+}
+
+struct tf_wintun_adapter *tf_wintun_ask(struct tf_wintun_library *library, LPCWSTR name)
+{
+	struct tf_wintun_adapter *adapter;
+
+	asking = 1;
+	adapter = library->OpenAdapter(name);
+	asking = 0;
+	return adapter;
 }
 
 const char *tf_wintun_version(const struct tf_wintun_library *library, char text[16])

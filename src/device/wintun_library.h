@@ -57,6 +57,9 @@ struct tf_wintun_library {
 int tf_wintun_library_open(struct tf_wintun_library **out, struct tf_error *error);
 void tf_wintun_library_close(struct tf_wintun_library *library);
 
+/* OpenAdapter; but that there is none of that name, which it complains of, is no news. */
+struct tf_wintun_adapter *tf_wintun_ask(struct tf_wintun_library *library, LPCWSTR name);
+
 /* "0.14" of the driver that runs, or "" if none does. */
 const char *tf_wintun_version(const struct tf_wintun_library *library, char text[16]);
 

@@ -64,7 +64,7 @@ static int open_adapter(struct tf_wintun *wintun, const char *name, int only_new
 
 	if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, name, -1, wide, TF_NAME_SIZE) == 0)
 		return tf_error_set(error, TF_EOPTION, "\"%s\" is no text in UTF-8", name);
-	wintun->adapter = wintun->library->OpenAdapter(wide);
+	wintun->adapter = tf_wintun_ask(wintun->library, wide);
 	if (wintun->adapter != NULL && only_new) {
 		wintun->library->CloseAdapter(wintun->adapter);
 		wintun->adapter = NULL;
@@ -200,7 +200,7 @@ int tf_wintun_open(struct tf_device **out, const struct tf_device_spec *spec,
 		tf_wintun_free(wintun);
 		return code;
 	}
-	if (*tf_wintun_version(wintun->library, version))
+	if (wintun->library->users == 1 && *tf_wintun_version(wintun->library, version))
 		tf_log(TF_LOG_INFO, "wintun %s, %s", version, wintun->library->path);
 	*out = &wintun->device;
 	return 0;
