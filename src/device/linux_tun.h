@@ -1,6 +1,7 @@
 /*
  * Linux's virtual interfaces: tun carries IP packets, tap Ethernet frames.
- * linux_tun_open.c opens and sets up; linux_tun.c watches and reads; linux_tun_write.c writes.
+ * linux_tun_open.c opens and sets up; linux_tun.c watches and reads; linux_tun_write.c and
+ * linux_vnet.c write.
  */
 #ifndef TF_DEVICE_LINUX_TUN_H
 #define TF_DEVICE_LINUX_TUN_H
@@ -37,6 +38,7 @@ struct tf_tun {
 	struct tf_cut *cut;	 /* a large packet that is being cut; NULL without vnet */
 	uint8_t *rest;		 /* its bytes, where the batch had no descriptors left; or NULL */
 	uint64_t refused;	 /* packets that were not what their virtio_net_hdr said */
+	struct tf_tun_writer *writer; /* NULL without vnet, and before the first write */
 	uint8_t cutting;	 /* the rest of a packet waits in cut and rest */
 	uint8_t up;		 /* as last heard */
 	uint8_t quiet_tap;	 /* the kernel's own reports are to be left out */
@@ -61,6 +63,9 @@ void tf_tun_set_up(struct tf_tun *tun, int up);
 /* write_batch of both kinds. */
 int tf_tun_write_batch(struct tf_device *device, struct tf_packet *const *packets, uint32_t count,
 		       struct tf_written *written);
+
+/* What writing keeps with the device; NULL is fine. */
+void tf_tun_writer_free(struct tf_tun_writer *writer);
 
 /* Whether this errno says that the interface is no more. */
 static inline int tf_tun_is_gone(int error_number)

@@ -258,6 +258,7 @@ static int configure(struct tf_tun *tun, const struct tf_device_spec *spec, int 
 void tf_tun_free(struct tf_tun *tun)
 {
 	tf_links_close(tun->links);
+	tf_tun_writer_free(tun->writer);
 	if (tun->fd >= 0)
 		close(tun->fd);
 	free(tun->cut);

@@ -1,25 +1,31 @@
 /*
- * The header that the kernel and we put before each packet when a device is open with IFF_VNET_HDR:
- * what is still to be done to the packet (a checksum, segmentation).
+ * What a write to a device that is open with IFF_VNET_HDR is made of: the virtio_net_hdr, which
+ * says what is still to be done to the packet (a checksum, segmentation), and the packet's bytes.
  */
 #ifndef TF_DEVICE_LINUX_VNET_H
 #define TF_DEVICE_LINUX_VNET_H
 
-#include <linux/if_tun.h>
-#include <linux/virtio_net.h>
+#include <stddef.h>
+#include <sys/uio.h>
 
-/* Newer than the headers of some systems: Linux 6.2. */
-#ifndef TUN_F_USO4
-#define TUN_F_USO4 0x20
-#define TUN_F_USO6 0x40
-#endif
-#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
-#define VIRTIO_NET_HDR_GSO_UDP_L4 5
-#endif
+#include "../join.h"
+#include "linux_tun.h"
 
-/* Bytes of struct virtio_net_hdr, in the machine's own byte order: fits the headroom. */
-#define TF_VNET_SIZE 10
+#define TF_VNET_PIECES 256
 
-_Static_assert(sizeof(struct virtio_net_hdr) == TF_VNET_SIZE, "the kernel's default");
+/* One write: the pieces of memory that it is made of, the first of which begins with the header. */
+struct tf_vnet_write {
+	struct iovec pieces[TF_VNET_PIECES];
+	int count;	    /* of pieces */
+	size_t length;	    /* bytes in them */
+	size_t scratch_len; /* bytes in use */
+	uint8_t scratch[TF_VNET_SIZE + TF_JOIN_HEADER_MAX + TF_IP_MAX];
+};
+
+/* A packet by itself. Its headroom is used, and so is the checksum field of a TF_PARTIAL one. */
+void tf_vnet_single(struct tf_vnet_write *write, struct tf_packet *packet);
+
+/* A run of tf_join's. The packets stay as they are, but of a single one, likewise. */
+void tf_vnet_run(struct tf_vnet_write *write, const struct tf_join *join, const struct tf_run *run);
 
 #endif

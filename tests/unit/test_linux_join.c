@@ -1,0 +1,124 @@
+/*
+ * Joined packets and the kernel: random lists are written to a device with offload, and the kernel
+ * passes what it got to one without, which cuts it and computes checksums; that must be the packets
+ * of the list. And what a socket gets that knows nothing of large packets.
+ */
+#include "linux_devices.h"
+
+#include <poll.h>
+#include <time.h>
+
+#include "device/linux_tun.h"
+#include "device/linux_vnet.h"
+#include "join_packets.h"
+#include "segment.h"
+
+static struct list *list;
+
+static struct tf_device *open_plain(const char *text)
+{
+	struct tf_device_spec spec;
+	struct tf_device *device;
+
+	assert_int_equal(tf_device_spec_parse(&spec, text, &error), 0);
+	spec.quiet = 1;
+	spec.no_offload = 1;
+	if (tf_device_open(&device, &spec, &error) < 0)
+		fail_msg("%s", error.text);
+	return device;
+}
+
+/* What comes in from the one goes out to the other as it is, but for what that one can't take. */
+static void redirect(const char *kind)
+{
+	run("tc qdisc add dev %s_joined clsact", kind);
+	run("tc filter add dev %s_joined ingress protocol all u32 match u32 0 0 "
+	    "action mirred egress redirect dev %s_apart",
+	    kind, kind);
+}
+
+static void read_all(struct tf_device *device, uint32_t count)
+{
+	struct tf_tun *tun = (struct tf_tun *)device;
+	static uint8_t bytes[TF_PACKET_MAX];
+	struct pollfd poll_fd = {.fd = tun->fd, .events = POLLIN};
+
+	while (list->seen_count < count) {
+		ssize_t len = read(tun->fd, bytes, sizeof(bytes));
+		const char *wrong;
+
+		if (len < 0 && errno == EAGAIN && poll(&poll_fd, 1, 2000) == 1)
+			continue;
+		if (len < 0)
+			fail_msg("packet %u of %u did not come: %s", list->seen_count, count,
+				 strerror(errno));
+		wrong = list_came(list, bytes, (uint32_t)len, device->link);
+		if (wrong)
+			fail_msg("packet %u of %u: %s", list->seen_count, count, wrong);
+	}
+}
+
+static void check_lists(const char *kind, uint8_t link, uint32_t count, uint32_t seed)
+{
+	static uint8_t random[8192];
+	struct tf_device *in, *out;
+	struct tf_written written = {0};
+	uint64_t packets = 0, bytes = 0;
+	char text[64];
+
+	snprintf(text, sizeof(text), "%s:%s_joined", kind, kind);
+	in = must_open_quiet(text);
+	assert_true(((struct tf_tun *)in)->vnet);
+	snprintf(text, sizeof(text), "%s:%s_apart,queue=20000", kind, kind);
+	out = open_plain(text);
+	redirect(kind);
+	for (uint32_t round = 0; round < count; round++) {
+		struct bytes input = {random, random + sizeof(random)};
+
+		for (size_t i = 0; i < sizeof(random); i++) {
+			seed = seed * 1664525 + 1013904223;
+			random[i] = (uint8_t)(seed >> 24);
+		}
+		list_fill(list, &input, link);
+		for (uint32_t i = 0; i < list->count; i++)
+			bytes += list->wire_len[i];
+		packets += list->count;
+		assert_int_equal(tf_device_write(in, list->pointers, list->count, &written), 0);
+		assert_int_equal(written.packets, packets);
+		assert_int_equal(written.bytes, bytes);
+		read_all(out, list->count);
+	}
+	tf_device_close(in);
+	tf_device_close(out);
+}
+
+/* 10,000 in all; valgrind is 30 times slower. */
+static uint32_t rounds(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload && strstr(preload, "vgpreload") ? 100 : 5000;
+}
+
+static void test_tun(void **state)
+{
+	NEEDS_NAMESPACE();
+	check_lists("tun", TF_LINK_IP, rounds(), 1);
+}
+
+static void test_tap(void **state)
+{
+	NEEDS_NAMESPACE();
+	check_lists("tap", TF_LINK_ETHERNET, rounds(), 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_tun),
+		cmocka_unit_test(test_tap),
+	};
+
+	list = list_create();
+	return cmocka_run_group_tests(tests, enter_namespaces, NULL);
+}
