@@ -104,8 +104,9 @@ static void start_lines(struct tf_app *app)
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++) {
 		const struct tf_device *device = app->device[side];
 
-		tf_log(TF_LOG_INFO, "%-5s  %s (%s), mtu %u%s%s", side_names[side], device->name,
-		       device->ops->kind, device->mtu, device->where[0] ? ", " : "", device->where);
+		tf_log(TF_LOG_INFO, "%-5s  %s (%s), mtu %u%s%s%s%s", side_names[side], device->name,
+		       device->ops->kind, device->mtu, device->where[0] ? ", " : "", device->where,
+		       device->offload[0] ? ", offload: " : "", device->offload);
 	}
 	tf_script_list(tf_worker_script(app->worker), list_callback, NULL);
 	if (app->device[TF_LEFT]->home != 0 &&

@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "device/linux_tun.h"
 #include "doctor_parts.h"
 #include "host_linux.h"
 
@@ -122,8 +123,10 @@ void tf_doctor_tun(int error_number, char *text, size_t size)
 	}
 }
 
-/* Does in a child what lab does; 0, or the errno. */
-static int try_namespaces(void)
+#define OFFLOAD 200 /* no errno is so large */
+
+/* Does in a child what lab does; 0, or the errno. *offload: what a device has there, or NULL. */
+static int try_namespaces(const char **offload)
 {
 	int status, flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS;
 	int mapped = !tf_host_has_rights();
@@ -142,11 +145,20 @@ static int try_namespaces(void)
 		if (err == 0 && (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
 				 unshare(CLONE_NEWNET) < 0 || sethostname("left", 4) < 0))
 			err = errno;
+		if (err == 0) /* OFFLOAD - 1: no device */
+			err = OFFLOAD + tf_tun_try_offload();
 		_exit(err);
 	}
+	*offload = NULL;
 	if (pid < 0 || waitpid(pid, &status, 0) < 0)
 		return errno;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : EPERM;
+	if (!WIFEXITED(status))
+		return EPERM;
+	status = WEXITSTATUS(status);
+	if (status < OFFLOAD - 1)
+		return status;
+	*offload = tf_tun_offload_text(status - OFFLOAD);
+	return 0;
 }
 
 static int check_tun(void)
@@ -166,11 +178,15 @@ static int check_tun(void)
 
 static int check_lab(void)
 {
-	int err = try_namespaces();
+	const char *offload;
+	int err = try_namespaces(&offload);
 	char text[1024];
 
 	if (err == 0) {
 		tf_doctor_say(TF_DOCTOR_OK, "lab", "this user may make namespaces");
+		if (offload)
+			tf_doctor_say(strstr(offload, "TSO") ? TF_DOCTOR_OK : TF_DOCTOR_WARNING,
+				      "offload", "a TUN device of this kernel has: %s", offload);
 		return 1;
 	}
 	tf_doctor_namespaces(err, text, sizeof(text));

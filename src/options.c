@@ -24,6 +24,7 @@ const char tf_options_help[] =
 	"  --set KEY=VALUE            for the script, in tf.args; may be repeated\n"
 	"  --stats SECONDS            print the table of counters every so often\n"
 	"  --time-limit MS            what a script may take for a batch; 1000, 0: any time\n"
+	"  --no-offload               take one wire packet at a time from the system\n"
 	"  --unsafe                   give the script all of Lua, ffi and os included\n"
 	"  -v, --verbose              print a line a packet\n"
 	"  -q, --quiet                print warnings and errors only\n"
@@ -63,6 +64,7 @@ enum option {
 	ON_ERROR,
 	SET,
 	UNSAFE,
+	NO_OFFLOAD,
 	TIME_LIMIT,
 	MEMORY_LIMIT,
 	NO_RELOAD,
@@ -93,6 +95,7 @@ static const struct {
 	[ON_ERROR] = {NULL, "drop or forward", RUN | LAB | REPLAY | TEST},
 	[SET] = {NULL, "KEY=VALUE", RUN | LAB | REPLAY | TEST | CHECK},
 	[UNSAFE] = {NULL, NULL, RUN | LAB | REPLAY | TEST | CHECK},
+	[NO_OFFLOAD] = {NULL, NULL, RUN | LAB},
 	[TIME_LIMIT] = {NULL, "MS", RUN | LAB | REPLAY | TEST | CHECK},
 	[MEMORY_LIMIT] = {NULL, "MB", RUN | LAB | REPLAY | TEST | CHECK},
 	[NO_RELOAD] = {NULL, NULL, RUN | LAB},
@@ -121,6 +124,7 @@ static const char *const option_names[OPTIONS + 1] = {
 	[HIDE] = "--hide",	 [HELP_] = "--help",	[VERSION] = "--version",
 	[TIME_LIMIT] = "--time-limit", [MEMORY_LIMIT] = "--memory-limit",
 	[NO_RELOAD] = "--no-reload", [USER] = "--user",
+	[NO_OFFLOAD] = "--no-offload",
 	[OPTIONS] = NULL};
 
 /* What the arguments were, before the command is known. */
@@ -246,6 +250,9 @@ static int set_value(struct tf_options *options, enum option option, const char 
 		return 0;
 	case USER:
 		options->user = value;
+		return 0;
+	case NO_OFFLOAD:
+		options->no_offload = 1;
 		return 0;
 	case UNSAFE:
 		options->unsafe = 1;
@@ -439,6 +446,8 @@ static int parse(struct tf_options *options, int argc, char **argv, struct tf_er
 	status = read_command(options, &words, error);
 	if (status || options->command == TF_COMMAND_HELP || options->command == TF_COMMAND_VERSION)
 		return status;
+	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
+		options->device[side].no_offload = options->no_offload;
 	status = check_seen(options, words.seen, error);
 	return status ? status : read_words(options, &words, error);
 }

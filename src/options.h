@@ -32,6 +32,7 @@ struct tf_options {
 	struct tf_setting *settings;
 	size_t setting_count;
 	int unsafe;	      /* --unsafe */
+	int no_offload;	      /* --no-offload; in device, too */
 	uint32_t time_limit;   /* --time-limit: ms, 0: none */
 	uint32_t memory_limit; /* --memory-limit: MB of Lua's memory, 0: none */
 	int no_reload;	       /* --no-reload */

@@ -236,7 +236,8 @@ static void take(struct tf_tun *tun, struct tf_batch *batch, uint8_t *room, uint
 
 		if (offload.partial | offload.valid)
 			tf_offload_take(packet, &offload);
-	} else if (tf_cut_begin(tun->cut, room, length, batch->link, &offload) == 0) {
+	} else if ((tun->cut || (tun->cut = malloc(sizeof(*tun->cut)))) &&
+		   tf_cut_begin(tun->cut, room, length, batch->link, &offload) == 0) {
 		tf_batch_keep(batch, length);
 		cut(tun, batch);
 	} else if (length <= longest) {

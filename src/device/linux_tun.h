@@ -35,7 +35,7 @@ struct tf_tun {
 	uint64_t dropped;	 /* since then, as last read */
 	uint32_t offload;	 /* TUN_F_…: what the kernel leaves to us and we to it */
 	uint8_t vnet;		 /* a virtio_net_hdr stands before each packet, both ways */
-	struct tf_cut *cut;	 /* a large packet that is being cut; NULL without vnet */
+	struct tf_cut *cut;	 /* a large packet that is being cut; NULL before the first one */
 	uint8_t *rest;		 /* its bytes, where the batch had no descriptors left; or NULL */
 	uint64_t refused;	 /* packets that were not what their virtio_net_hdr said */
 	struct tf_tun_writer *writer; /* NULL without vnet, and before the first write */
@@ -55,6 +55,13 @@ struct tf_tun {
 int tf_tun_open(struct tf_device **out, const struct tf_device_spec *spec,
 		const struct tf_device_ops *ops, uint8_t link, struct tf_error *error);
 void tf_tun_free(struct tf_tun *tun);
+
+/* Which offload a new device has here, for tf_tun_offload_text(); -1: there can be no device. */
+int tf_tun_try_offload(void);
+
+/* "checksum, TSO, USO" … "none"; NULL for a number below 0. */
+const char *tf_tun_offload_text(int offload);
+
 void tf_tun_say_down(const struct tf_tun *tun);
 
 /* Remembers whether the interface is up, and says so when that is news. */

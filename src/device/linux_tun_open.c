@@ -161,46 +161,66 @@ static int explain_attach(int code, const struct tf_device_spec *spec,
 			    *spec->name ? "\"" : "", spec->kind, uv_strerror(code));
 }
 
+/* What the kernel may leave to us, from most to nothing. */
+static const struct {
+	unsigned int flags;
+	const char *text;
+} offers[] = {
+	{TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TF_TUN_USO, "checksum, TSO, USO"},
+	{TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN, "checksum, TSO"},
+	{TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, "checksum, TSO"},
+	{TUN_F_CSUM, "checksum"},
+	{0, "none"},
+};
+
+enum { NO_OFFER = sizeof(offers) / sizeof(*offers) - 1 };
+
+/* Which of the offers, from this one on, the kernel takes; or the errno as a negative code. */
+static int offer(int fd, int first)
+{
+	int size = TF_VNET_SIZE, little = 1;
+
+	/* A persistent interface has kept what a program before us has set. */
+	if (first < NO_OFFER && ioctl(fd, TUNSETVNETHDRSZ, &size) < 0)
+		return -errno;
+	if (first < NO_OFFER)
+		ioctl(fd, TUNSETVNETLE, &little); /* before Linux 4.1 it was the machine's order */
+	for (int i = first; i <= NO_OFFER; i++)
+		if (ioctl(fd, TUNSETOFFLOAD, offers[i].flags) == 0)
+			return i;
+	return -errno;
+}
+
+int tf_tun_try_offload(void)
+{
+	struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
+	int fd = open(NODE, O_RDWR | O_CLOEXEC), taken = -1;
+
+	if (fd >= 0 && ioctl(fd, TUNSETIFF, &request) == 0)
+		taken = offer(fd, 0);
+	if (fd >= 0)
+		close(fd);
+	return taken < 0 ? -1 : taken;
+}
+
+const char *tf_tun_offload_text(int offload)
+{
+	return offload >= 0 && offload <= NO_OFFER ? offers[offload].text : NULL;
+}
+
 /* Settles with the kernel what it leaves to us: large packets, checksums. */
 static int agree_on_offload(struct tf_tun *tun, const struct tf_device_spec *spec,
 			    struct tf_error *error)
 {
-	static const struct {
-		unsigned int flags;
-		const char *text;
-	} offers[] = {
-		/* USO is new in Linux 6.2. */
-		{TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TF_TUN_USO,
-		 "checksum, TSO, USO"},
-		{TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN, "checksum, TSO"},
-		{TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, "checksum, TSO"},
-		{TUN_F_CSUM, "checksum"},
-		{0, "none"},
-	};
-	const int count = sizeof(offers) / sizeof(*offers);
-	int size = TF_VNET_SIZE, little = 1, i, code;
+	int taken = offer(tun->fd, spec->no_offload ? NO_OFFER : 0);
 
+	if (taken < 0)
+		return tf_error_set(error, taken, "can't set the offload of \"%s\": %s",
+				    tun->device.name, uv_strerror(taken));
 	tun->vnet = !spec->no_offload;
-	/* A persistent interface has kept what a program before us has set. */
-	if (tun->vnet && ioctl(tun->fd, TUNSETVNETHDRSZ, &size) < 0)
-		goto fail;
-	if (tun->vnet)
-		ioctl(tun->fd, TUNSETVNETLE, &little); /* before Linux 4.1 it was the machine's order */
-	for (i = tun->vnet ? 0 : count - 1; i < count; i++)
-		if (ioctl(tun->fd, TUNSETOFFLOAD, offers[i].flags) == 0)
-			break;
-	if (i == count)
-		goto fail;
-	tun->offload = offers[i].flags;
-	strcpy(tun->device.offload, offers[i].text);
-	if (tun->vnet && !(tun->cut = malloc(sizeof(*tun->cut))))
-		return tf_error_set(error, UV_ENOMEM, "out of memory");
+	tun->offload = offers[taken].flags;
+	strcpy(tun->device.offload, offers[taken].text);
 	return 0;
-
-fail:
-	code = -errno;
-	return tf_error_set(error, code, "can't set the offload of \"%s\": %s", tun->device.name,
-			    uv_strerror(code));
 }
 
 /* Creates the interface or attaches to the one there is; *created tells which. */

@@ -96,6 +96,7 @@ static void reads_options(void **state)
 	assert_int_equal(options.device[TF_RIGHT].netns_fd, -1);
 	assert_int_equal(options.unsafe + options.verbose + options.quiet + options.lab_pid, 0);
 	assert_true(options.stats_seconds == 0);
+	assert_false(options.device[TF_LEFT].no_offload || options.device[TF_RIGHT].no_offload);
 	assert_int_equal(options.setting_count, 0);
 	assert_null(options.on_right);
 	assert_null(options.command_argv);
@@ -103,7 +104,7 @@ static void reads_options(void **state)
 
 	take("--left tap:in,mtu=1400 rules.lua --right=tun:out,address=10.0.0.1/24 --on-error "
 	     "forward "
-	     "--stats 2.5 --unsafe --verbose");
+	     "--stats 2.5 --no-offload --unsafe --verbose");
 	assert_string_equal(options.device[TF_LEFT].kind, "tap");
 	assert_string_equal(options.device[TF_LEFT].name, "in");
 	assert_int_equal(options.device[TF_LEFT].mtu, 1400);
@@ -112,6 +113,7 @@ static void reads_options(void **state)
 	assert_int_equal(options.on_error, TF_VERDICT_FORWARD);
 	assert_true(options.stats_seconds == 2.5);
 	assert_int_equal(options.unsafe, 1);
+	assert_true(options.device[TF_LEFT].no_offload && options.device[TF_RIGHT].no_offload);
 	assert_int_equal(options.verbose, 1);
 	assert_int_equal(options.quiet, 0);
 	tf_options_free(&options);
@@ -306,7 +308,7 @@ static void helps(void **state)
 		"run",	   "lab",	 "enter", "check",     "doctor",  "--left",
 		"--right", "--on-error", "--set", "--unsafe",  "--stats", "--verbose",
 		"--quiet", "--on-right", "--lab", "--version", "--help",  "-v,",
-		"-q,",	   "-h,",	 "-V,"};
+		"-q,",	   "-h,",	 "-V,",	  "--no-offload"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
