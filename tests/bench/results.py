@@ -1,0 +1,130 @@
+"""The figures of all rounds, what is made of them, and how they are judged."""
+import statistics
+
+from measures import FIGURES
+
+REFERENCES = ("drain", "large")  # what ratios are shown to
+
+
+def quartiles(values):
+    """Lower quartile, median, upper quartile; None without values."""
+    if not values:
+        return None
+    if len(values) == 1:
+        return values * 3
+    return statistics.quantiles(values, n=4, method="inclusive")
+
+
+class Results:
+    """Figures by name, candidate and round."""
+
+    def __init__(self):
+        self.rounds = {}  # figure → candidate → [value of each round, or None]
+        self.left_out = {}  # candidate → why
+        self.failures = []  # what went wrong on the way, in words
+        self.sweeps = {}  # name → {"title", "x", "y", "series": {name: [[x, y], …]}}
+
+    def add(self, turn, candidate, figures):
+        for name, value in figures.items():
+            values = self.rounds.setdefault(name, {}).setdefault(candidate, [])
+            values.extend([None] * (turn + 1 - len(values)))
+            values[turn] = value
+
+    def values(self, figure, candidate):
+        return [v for v in self.rounds.get(figure, {}).get(candidate, []) if v is not None]
+
+    def median(self, figure, candidate):
+        found = quartiles(self.values(figure, candidate))
+        return found and found[1]
+
+    def ratios(self, figure, candidate, reference):
+        """A candidate's figures as multiples of the reference's of the same round."""
+        figures = self.rounds.get(figure, {})
+        return [a / b for a, b in zip(figures.get(candidate, []), figures.get(reference, []))
+                if a is not None and b]
+
+    def ratio(self, figure, candidate, reference):
+        found = quartiles(self.ratios(figure, candidate, reference))
+        return found and found[1]
+
+    def at(self, sweep, series, x):
+        """A point of a sweep, or None."""
+        return dict(self.sweeps.get(sweep, {}).get("series", {}).get(series, [])).get(x)
+
+    def summary(self):
+        found = {}
+        for figure, candidates in self.rounds.items():
+            for candidate in candidates:
+                entry = found.setdefault(figure, {})[candidate] = {
+                    "quartiles": quartiles(self.values(figure, candidate)),
+                    "rounds": len(self.values(figure, candidate))}
+                for reference in REFERENCES:
+                    if reference in candidates:
+                        entry["ratio to " + reference] = quartiles(self.ratios(figure, candidate, reference))
+        return found
+
+
+class Aim:
+    """One line of "How it is judged": what is compared, and what it has to be. least and most bound
+    it; without either it is only said."""
+
+    def __init__(self, text, figure, least=None, most=None, digits=2, unit=""):
+        self.text, self.figure, self.least, self.most, self.digits, self.unit = text, figure, least, most, digits, unit
+
+    def aim(self):
+        words = [f"{word} {bound:,g}{self.unit}" for word, bound in
+                 (("at least", self.least), ("at most", self.most)) if bound is not None]
+        return " and ".join(words) or "to be said"
+
+    def judge(self, results):
+        value = self.figure(results)
+        met = None
+        if value is not None and (self.least is not None or self.most is not None):
+            met = (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+        return {"text": self.text, "aim": self.aim(), "figure": value, "met": met,
+                "shown": "not measured" if value is None else f"{value:,.{self.digits}f}{self.unit}"}
+
+
+def _ratio(figure, candidate, reference):
+    return lambda results: results.ratio(figure, candidate, reference)
+
+
+def _median(figure, candidate):
+    return lambda results: results.median(figure, candidate)
+
+
+def _most(figure, candidate):
+    return lambda results: max(results.values(figure, candidate), default=None)
+
+
+def _flows(results):
+    few, many = results.at("flows", "tf.flow", 10), results.at("flows", "tf.flow", 1_000_000)
+    return many / few if few and many else None
+
+
+AIMS = [
+    *(Aim(f"{FIGURES[name].title}, looking at every packet, to {words}", _ratio(name, "look", reference), least)
+      for name in ("tcp1", "tcp4")
+      for words, reference, least in (("the C pass-through", "large", 0.8), ("the plain C drain", "drain", 5),
+                                      ("scapy", "scapy", 1000))),
+    *(Aim(f"{FIGURES[name].title}, editing every packet, to the C pass-through", _ratio(name, "nat", "large"), 0.7)
+      for name in ("tcp1", "tcp4")),
+    Aim("64-byte packets, one flow, to the plain C drain", _ratio("udp", "look", "drain"), 1.2),
+    Aim("64-byte packets, 64 flows mixed, to the plain C drain", _ratio("udp64", "look", "drain"), 1.0),
+    Aim("Ping-pong when idle, half, to the plain C drain", _ratio("ping", "look", "drain"), most=1.1),
+    Aim("Ping-pong beside one TCP stream, half", _median("loaded", "look"), most=100, digits=1, unit=" µs"),
+    Aim("Lost of a burst of 2,048, worst round", _most("burst", "look"), most=0, digits=0),
+    Aim("--workers 2 to 1, 64-byte packets of 8 flows", _ratio("udp8", "look-2", "look")),
+    Aim("--workers 2, lost at a load that one core carries, worst round", _most("paced", "look-2"), most=0,
+        unit=" in a thousand"),
+    Aim("Cost a packet with a million flows, to that with 10", _flows, most=3),
+    Aim("1,000 callbacks, each on another expression", lambda r: r.at("callbacks", "expressions", 1000), digits=0,
+        unit=" ns a packet"),
+    Aim("Start to first packet", _median("start", "look"), most=50, digits=1, unit=" ms"),
+    Aim("Processor time when idle", _median("idle", "look"), most=0, digits=0, unit=" µs a second"),
+    Aim("Memory at full load, one worker", _most("memory", "look"), most=64, digits=1, unit=" MB"),
+]
+
+
+def judge(results):
+    return [aim.judge(results) for aim in AIMS]
