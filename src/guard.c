@@ -1,15 +1,19 @@
 #include "guard.h"
 
+#include <stdlib.h>
+
 static struct tf_guards own;
 static struct tf_script *scripts[TF_GUARD_SLOTS];
 static void (*ring_watcher)(void);
+static void (*no_memory)(unsigned int slot);
 struct tf_guards *tf_guards_in_use = &own;
 
-void tf_guard_use(struct tf_guards *guards, void (*ring)(void))
+void tf_guard_use(struct tf_guards *guards, void (*ring)(void), void (*exhausted)(unsigned int slot))
 {
 	for (int i = 0; i < TF_GUARD_SLOTS; i++)
 		tf_guard_leave(&guards->slot[i]);
 	ring_watcher = ring;
+	no_memory = exhausted;
 	tf_guards_in_use = guards;
 }
 
@@ -42,6 +46,13 @@ void tf_guard_ring(void)
 {
 	if (atomic_exchange(&tf_guards_in_use->asleep, 0) && ring_watcher != NULL)
 		ring_watcher();
+}
+
+void tf_guard_exhausted(const struct tf_guard *guard)
+{
+	if (no_memory != NULL)
+		no_memory(guard != NULL ? (unsigned int)(guard - tf_guards_in_use->slot) : TF_GUARD_SLOTS);
+	abort();
 }
 
 /* What there is to see; *recent: when Lua was entered last. */

@@ -33,9 +33,10 @@ struct tf_guards {
 
 /*
  * This process's scripts enter here from now on; ring is called, on the thread that enters, when the
- * watcher is asleep. Before there is a script. Without this call nobody watches.
+ * watcher is asleep; exhausted when one that is inside wants more memory than it may have: it
+ * does not return. Before there is a script. Without this call nobody watches.
  */
-void tf_guard_use(struct tf_guards *guards, void (*ring)(void));
+void tf_guard_use(struct tf_guards *guards, void (*ring)(void), void (*exhausted)(unsigned int slot));
 
 /* A slot for a script, or NULL when all are taken: such a script is not watched. */
 struct tf_guard *tf_guard_take(struct tf_script *script);
@@ -45,6 +46,7 @@ void tf_guard_give(struct tf_guard *guard); /* NULL is fine */
 struct tf_script *tf_guard_script(unsigned int slot);
 
 void tf_guard_ring(void);
+void tf_guard_exhausted(const struct tf_guard *guard); /* does not return; NULL is fine */
 
 /* Lua is entered at this time, for at most so many limits; NULL is fine. */
 static inline void tf_guard_enter(struct tf_guard *guard, uint64_t now, uint32_t times)

@@ -53,9 +53,9 @@ static void expect_faults(void)
 }
 
 /* What is not safe in a handler is done only here, where the process ends. */
-static void end(const struct tf_look *look)
+static void end(unsigned int slot, const char *what)
 {
-	struct tf_script *script = tf_guard_script((unsigned int)look->hung);
+	struct tf_script *script = tf_guard_script(slot);
 	char text[2048] = "the script", place[256], line[2560];
 	int length, first;
 
@@ -64,9 +64,7 @@ static void end(const struct tf_look *look)
 	if (script != NULL)
 		tf_script_last_words(script, text, sizeof(text));
 	first = (int)strcspn(text, "\n");
-	length = snprintf(line, sizeof(line),
-			  "tunfilter: error: %.*s did not come back within %u ms (--time-limit)%s\n", first, text,
-			  (unsigned int)(look->limit / 1000000), text + first);
+	length = snprintf(line, sizeof(line), "tunfilter: error: %.*s %s%s\n", first, text, what, text + first);
 	tf_log_write(line, (unsigned long)length);
 	expect_faults();
 	if (script != NULL)
@@ -78,6 +76,11 @@ static void end(const struct tf_look *look)
 	_exit(TF_EXIT_SCRIPT);
 }
 
+static void exhausted(unsigned int slot)
+{
+	end(slot, "wants more memory than the script may have (--memory-limit)");
+}
+
 static void on_alarm(int number)
 {
 	uint64_t now = uv_hrtime();
@@ -85,8 +88,13 @@ static void on_alarm(int number)
 
 	(void)number;
 	looked = now;
-	if (look.hung >= 0)
-		end(&look);
+	if (look.hung >= 0) {
+		char what[80];
+
+		snprintf(what, sizeof(what), "did not come back within %u ms (--time-limit)",
+			 (unsigned int)(look.limit / 1000000));
+		end((unsigned int)look.hung, what);
+	}
 	if (look.next > 0)
 		set_timer(look.next > now ? look.next - now : 0);
 }
@@ -95,11 +103,11 @@ void tf_guard_alarm(uint32_t limit, void (*last)(void))
 {
 	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
 
+	last_call = last;
+	tf_guard_use(&guards, ring, exhausted);
 	if (limit == 0)
 		return;
 	limit_ns = (uint64_t)limit * 1000000;
-	last_call = last;
 	sigaction(SIGALRM, &action, NULL);
-	tf_guard_use(&guards, ring);
 	atomic_store(&guards.asleep, 1);
 }

@@ -1,4 +1,5 @@
 /* A process that watches itself, by a thread: where there is no signal for it. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -19,9 +20,9 @@ static void ring(void)
 }
 
 /* The script's thread runs on meanwhile, in its loop: what it was last seen at cannot be asked. */
-static void end(const struct tf_look *look)
+static void end(unsigned int slot, const char *what)
 {
-	struct tf_script *script = tf_guard_script((unsigned int)look->hung);
+	struct tf_script *script = tf_guard_script(slot);
 	char text[2048] = "the script";
 	int first;
 
@@ -30,9 +31,13 @@ static void end(const struct tf_look *look)
 	if (script != NULL)
 		tf_script_last_words(script, text, sizeof(text));
 	first = (int)strcspn(text, "\n");
-	tf_log(TF_LOG_ERROR, "%.*s did not come back within %u ms (--time-limit)%s", first, text,
-	       (unsigned int)(look->limit / 1000000), text + first);
+	tf_log(TF_LOG_ERROR, "%.*s %s%s", first, text, what, text + first);
 	_Exit(TF_EXIT_SCRIPT);
+}
+
+static void exhausted(unsigned int slot)
+{
+	end(slot, "wants more memory than the script may have (--memory-limit)");
 }
 
 static void watch(void *arg)
@@ -45,8 +50,13 @@ static void watch(void *arg)
 		struct tf_look look = tf_guards_look(&guards, now, limit_ns, looked, 0);
 
 		looked = now;
-		if (look.hung >= 0)
-			end(&look);
+		if (look.hung >= 0) {
+			char what[80];
+
+			snprintf(what, sizeof(what), "did not come back within %u ms (--time-limit)",
+				 (unsigned int)(look.limit / 1000000));
+			end((unsigned int)look.hung, what);
+		}
 		if (look.next == 0)
 			uv_sem_wait(&rung);
 		else if (look.next > now)
@@ -58,13 +68,13 @@ void tf_guard_alarm(uint32_t limit, void (*last)(void))
 {
 	uv_thread_t thread;
 
-	if (limit == 0)
-		return;
-	limit_ns = (uint64_t)limit * 1000000;
 	last_call = last;
 	if (uv_sem_init(&rung, 0) < 0)
 		return;
-	tf_guard_use(&guards, ring);
+	tf_guard_use(&guards, ring, exhausted);
+	if (limit == 0)
+		return;
+	limit_ns = (uint64_t)limit * 1000000;
 	if (uv_thread_create(&thread, watch, NULL) < 0)
 		tf_log(TF_LOG_WARNING, "nobody watches over the time limit: no thread");
 }

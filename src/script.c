@@ -48,7 +48,15 @@ static void enter(struct tf_script *script, const char *doing, uint64_t now, uin
 static void come_back(struct tf_script *script)
 {
 	script->doing = NULL;
+	if (script->allocator.used >= script->allocator.collect)
+		tf_allocator_collect(&script->allocator);
 	tf_guard_leave(script->guard);
+}
+
+/* In the allocator. */
+static void exhausted(void *arg)
+{
+	tf_guard_exhausted(((struct tf_script *) arg)->guard);
 }
 
 /* [-args, +results] Calls runtime[name] protected. 0, or lua_pcall's status with the message on top. */
@@ -93,6 +101,9 @@ int tf_script_create(struct tf_script **out, const struct tf_options *options, s
 		goto fail_state;
 	}
 
+	script->allocator.exhausted = exhausted;
+	script->allocator.arg = script;
+	tf_allocator_install(&script->allocator, L, options->memory_limit);
 	lua_pushcfunction(L, tf_report_handler);
 	if (lua_cpcall(L, tf_binding_open, script) != 0)
 		goto fail_library;
@@ -301,13 +312,13 @@ void tf_script_tick(struct tf_script *script, double now)
 		lua_pushvalue(L, SLOT_STEP);
 		enter(script, "step", script->context.offline ? uv_hrtime() : (uint64_t) (now * 1e9), 1);
 		status = lua_pcall(L, 0, 0, SLOT_HANDLER);
-		come_back(script);
 		if (status != 0) {
 			const char *message = lua_tostring(L, -1);
 
 			tf_report_error(script, message ? message : "out of memory", NULL, now);
 			lua_settop(L, SLOT_TOP);
 		}
+		come_back(script);
 	}
 	script->context.now = now;
 }
@@ -389,8 +400,10 @@ void tf_script_destroy(struct tf_script *script)
 {
 	if (script == NULL)
 		return;
-	if (script->L != NULL)
+	if (script->L != NULL) {
+		tf_allocator_remove(&script->allocator);
 		lua_close(script->L);
+	}
 	tf_guard_give(script->guard);
 	for (uint32_t i = 0; i < script->expression_count; i++)
 		tf_expression_free(script->expressions[i]);

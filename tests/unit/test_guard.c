@@ -23,7 +23,7 @@ static int set_up(void **state)
 	(void)state;
 	guards = (struct tf_guards){0};
 	rings = 0;
-	tf_guard_use(&guards, ring);
+	tf_guard_use(&guards, ring, NULL);
 	return 0;
 }
 

@@ -1,4 +1,4 @@
-"""Commands without devices end where a script does not come back."""
+"""What a script may take of time and memory, in commands without devices."""
 
 import pytest
 
@@ -62,4 +62,40 @@ def test_what_takes_its_time_and_comes_back(place, limit):
     """Timers and packets beyond number are no single call; without a limit nobody looks at all."""
     script = place.script(HEADER + "local n = 0\ntf.every(0.01, function() n = n + 1 end)\n")
     done = harness.run(place, "replay", script, capture(place), "--time-limit", limit)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("text", [
+    "local s = ('x'):rep(1e9)",
+    "local s = 'x' while true do s = s .. s end",
+    "local t = {} while true do t[#t + 1] = { #t } end",
+    "local t = {} for i = 1, 1e12 do t['k' .. i] = i end",
+    "local t = {} for i = 1, 1e12 do t[i] = tf.packet{ ip = {} } end",
+    "local function f(a) local t = { a } return 1 + f(t) end f{}",
+    "local t = {} while true do pcall(function() t[#t + 1] = ('x'):rep(1e7 + #t) end) end",
+    "local t = {} coroutine.wrap(function() while true do t[#t + 1] = {} end end)()",
+])
+def test_memory(place, text):
+    """A script that wants more than it may have has no say in what follows."""
+    script = place.script(HEADER + 'tf.on_packet("icmp", function() %s end)\n' % text)
+    done = harness.run(place, "replay", script, capture(place), "--memory-limit", "32", "--time-limit", "0")
+    if "1 + f" in text:  # the stack ends first
+        assert done.returncode == 0 and "stack overflow" in done.stderr
+        return
+    assert done.returncode == 1
+    assert "%s:2 wants more memory than the script may have (--memory-limit)\n\tpacket 2 from left" % script in done.stderr
+
+
+def test_memory_while_it_loads(place):
+    done = harness.run(place, "check", place.script("local t = {} while true do t[#t + 1] = {} end\n"), "--memory-limit", "16")
+    assert done.returncode == 1
+    assert "its top level wants more memory" in done.stderr
+
+
+def test_garbage_does_not_count(place):
+    """Ten times the limit, and little of it at once."""
+    text = 'local keep\ntf.on_packet("udp", function() keep = ("x"):rep(1e6) .. tf.now() end)\n'
+    many = place.path / "many.pcap"
+    captures.write(many, [bytes(IP(src="10.0.0.1", dst="10.0.0.2") / UDP())] * 200)
+    done = harness.run(place, "replay", place.script(HEADER + text), many, "--memory-limit", "64")
     assert done.returncode == 0, done.stderr

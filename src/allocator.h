@@ -1,0 +1,36 @@
+/*
+ * Lua's memory, counted and bounded. A request past the limit is the end of the process, not an
+ * error: LuaJIT's releases up to 2023 can lose their stack where compiled code is refused memory, and a
+ * script could catch the error for ever. So that garbage does not count, it is collected in time.
+ */
+#ifndef TF_ALLOCATOR_H
+#define TF_ALLOCATOR_H
+
+#include <lua.h>
+#include <stddef.h>
+
+struct tf_allocator {
+	lua_Alloc next; /* LuaJIT's own, which does the work: no other one serves it on every system */
+	void *next_arg;
+	lua_State *L;	/* its main thread */
+	int tight;	/* memory is short: it is collected faster */
+	size_t used;	/* bytes */
+	size_t limit;	/* bytes; SIZE_MAX: none */
+	size_t collect; /* when so many are in use it is time to collect; SIZE_MAX: never */
+	void (*exhausted)(void *arg); /* does not return */
+	void *arg;		      /* for exhausted */
+};
+
+/*
+ * Counts what the state has and takes from now on. megabytes: 0 for no limit; exhausted and arg have
+ * been set.
+ */
+void tf_allocator_install(struct tf_allocator *allocator, lua_State *L, unsigned int megabytes);
+
+/* Between two calls into Lua, where used has reached collect. */
+void tf_allocator_collect(struct tf_allocator *allocator);
+
+/* Before the state is closed: LuaJIT gives its memory back at once when it knows it for its own. */
+void tf_allocator_remove(const struct tf_allocator *allocator);
+
+#endif
