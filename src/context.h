@@ -41,6 +41,13 @@ TF_EXPORT struct tf_packet *tf_context_copy(struct tf_context *context, struct t
 TF_EXPORT int tf_context_match(struct tf_context *context, uint32_t expression,
 			       struct tf_packet *packet);
 
+/*
+ * For scripts with many expressions: adds the next callback, for what expression number `expression`
+ * selects (-1: every packet) and from TF_LEFT, TF_RIGHT or 2, both. From then on C calls callbacks by
+ * their number. 0, or -1 without memory.
+ */
+TF_EXPORT int tf_context_choose(struct tf_context *context, int expression, uint32_t from);
+
 /* Why a side would not take these bytes, or NULL: for messages. */
 TF_EXPORT const char *tf_context_refuses(struct tf_context *context, uint32_t side,
 					 const uint8_t *bytes, uint32_t len);

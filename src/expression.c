@@ -7,6 +7,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "classify.h"
 #include "segment.h"
 #include "system.h"
 
@@ -21,15 +22,16 @@ enum {
 /* The expression for packets of one link type. */
 struct variant {
 	uint16_t linktype;
-	int valid; /* else it selects none */
+	uint8_t valid;	 /* else it selects none */
+	uint8_t matched; /* a packet was looked at, and there is a classifier if there can be one */
 	struct bpf_program program;
+	struct tf_classifier *classifier; /* the program's; NULL: it is run as it is */
 };
 
 struct tf_expression {
-	struct bpf_program program; /* for a device's packets */
-	int valid;		    /* program is */
-	char *text;		    /* NULL: there are no packets of captures */
-	struct variant *variants;   /* variant_count of them, for captures' packets */
+	struct variant device;	  /* for a device's packets */
+	char *text;		  /* NULL: there are no packets of captures */
+	struct variant *variants; /* variant_count of them, for captures' packets */
 	size_t variant_count;
 };
 
@@ -307,13 +309,20 @@ int tf_expression_compile(struct tf_expression **out, const char *text, uint8_t 
 
 	if (status)
 		return status;
-	if (compile(&(*out)->program, text, link, reason)) {
+	if (compile(&(*out)->device.program, text, link, reason)) {
 		tf_expression_free(*out);
 		*out = NULL;
 		return explain(text, link, reason, uv_hrtime() - start > SLOW, error);
 	}
-	(*out)->valid = 1;
+	(*out)->device.valid = 1;
 	return 0;
+}
+
+static void free_variant(struct variant *variant)
+{
+	tf_classifier_destroy(variant->classifier);
+	if (variant->valid)
+		pcap_freecode(&variant->program);
 }
 
 int tf_expression_compile_any(struct tf_expression **out, const char *text, uint8_t link,
@@ -323,8 +332,8 @@ int tf_expression_compile_any(struct tf_expression **out, const char *text, uint
 
 	if (status == TF_ESCRIPT && link != TF_LINK_ETHERNET &&
 	    !tf_expression_compile(out, text, TF_LINK_ETHERNET, NULL)) {
-		pcap_freecode(&(*out)->program);
-		(*out)->valid = 0;
+		free_variant(&(*out)->device);
+		(*out)->device.valid = 0;
 		status = 0;
 	}
 	if (status)
@@ -341,11 +350,9 @@ void tf_expression_free(struct tf_expression *expression)
 {
 	if (!expression)
 		return;
-	if (expression->valid)
-		pcap_freecode(&expression->program);
+	free_variant(&expression->device);
 	for (size_t i = 0; i < expression->variant_count; i++)
-		if (expression->variants[i].valid)
-			pcap_freecode(&expression->variants[i].program);
+		free_variant(&expression->variants[i]);
 	free(expression->variants);
 	free(expression->text);
 	free(expression);
@@ -377,7 +384,7 @@ static struct variant *variant_for(struct tf_expression *expression, uint16_t li
 		return NULL;
 	expression->variants = variant;
 	variant += expression->variant_count++;
-	variant->linktype = linktype;
+	*variant = (struct variant){.linktype = linktype};
 	pcap = open_capture(linktype);
 	variant->valid = pcap && !compile_for(pcap, &variant->program, expression->text, reason);
 	if (pcap)
@@ -385,27 +392,61 @@ static struct variant *variant_for(struct tf_expression *expression, uint16_t li
 	return variant;
 }
 
+uint16_t tf_expression_linktype(const struct tf_packet *packet)
+{
+	const uint8_t *bytes = packet->data - packet->prefix;
+
+	if (packet->linktype == LINKTYPE_NULL + 1 && packet->len + packet->prefix > 1 &&
+	    !bytes[0] && !bytes[1])
+		return LINKTYPE_LOOP + 1; /* from a machine of the other byte order */
+	return packet->linktype;
+}
+
+static struct variant *variant_of(struct tf_expression *expression, uint16_t linktype)
+{
+	struct variant *variant = &expression->device;
+
+	if (linktype && expression->text)
+		variant = variant_for(expression, (uint16_t)(linktype - 1));
+	return variant && variant->valid ? variant : NULL;
+}
+
+const struct bpf_program *tf_expression_program(struct tf_expression *expression, uint16_t linktype)
+{
+	const struct variant *variant = variant_of(expression, linktype);
+
+	return variant ? &variant->program : NULL;
+}
+
+static void make_classifier(struct variant *variant)
+{
+	variant->matched = 1;
+	variant->classifier = tf_classifier_create();
+	if (variant->classifier && tf_classifier_add(variant->classifier, &variant->program, 0)) {
+		tf_classifier_destroy(variant->classifier);
+		variant->classifier = NULL;
+	}
+}
+
 int tf_expression_match(struct tf_expression *expression, struct tf_packet *packet)
 {
-	const struct bpf_program *program = &expression->program;
-	const uint8_t *bytes = packet->data;
-	uint32_t len = packet->len;
+	struct variant *variant = &expression->device;
+	struct tf_selected selected;
+	uint32_t prefix = 0, len;
 
 	if (packet->linktype && expression->text) {
-		uint16_t linktype = (uint16_t)(packet->linktype - 1);
-		const struct variant *variant;
-
-		bytes -= packet->prefix;
-		len += packet->prefix;
-		if (linktype == LINKTYPE_NULL && len > 1 && !bytes[0] && !bytes[1])
-			linktype = LINKTYPE_LOOP; /* from a machine of the other byte order */
-		variant = variant_for(expression, linktype);
-		if (!variant || !variant->valid)
-			return 0;
-		program = &variant->program;
-	} else if (!expression->valid) {
-		return 0;
+		variant = variant_of(expression, tf_expression_linktype(packet));
+		prefix = packet->prefix;
 	}
+	if (!variant || !variant->valid)
+		return 0;
+	if (!variant->matched)
+		make_classifier(variant);
+	if (variant->classifier &&
+	    !tf_classifier_find(variant->classifier, packet, prefix, &selected))
+		return selected.count != 0;
 	tf_settle(packet);
-	return bpf_filter(program->bf_insns, bytes, len + packet->missing, len) != 0;
+	len = packet->len + prefix;
+	return bpf_filter(variant->program.bf_insns, packet->data - prefix, len + packet->missing,
+			  len) != 0;
 }

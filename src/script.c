@@ -260,6 +260,62 @@ static void leave(struct tf_script *script)
 	script->context.callback = 0;
 }
 
+/*
+ * The batch's next callback that is to see a packet, counted from 1, with the context set for it; packets
+ * that no callback takes any more are forwarded on the way. 0 when the batch is done, or has to wait for
+ * a timer.
+ */
+static uint32_t next_callback(struct tf_script *script)
+{
+	struct tf_context *context = &script->context;
+	struct tf_batch *batch = context->batch;
+
+	for (;;) {
+		struct tf_packet *packet = context->packet;
+
+		if (packet == NULL) {
+			if (batch->cursor == batch->count)
+				return 0;
+			packet = &batch->packets[batch->cursor];
+			if (context->offline) {
+				if (context->due <= packet->clock)
+					return 0;
+				context->now = packet->clock;
+			}
+			context->packet = packet;
+			context->number = packet->number;
+			context->callback = 0;
+		}
+		if (packet->verdict == TF_VERDICT_PENDING) {
+			context->callback = tf_choice_next(script->choice, packet, context->callback);
+			if (context->callback != 0)
+				return context->callback;
+			packet->verdict = TF_VERDICT_FORWARD;
+		}
+		context->packet = NULL;
+		context->number = 0;
+		batch->cursor++;
+	}
+}
+
+/* Shows the batch's packets to the callbacks. 0, or lua_pcall's status where one of them threw. */
+static int show_packets(struct tf_script *script)
+{
+	lua_State *L = script->L;
+	uint32_t callback;
+	int status = 0;
+
+	if (script->choice == NULL) {
+		lua_pushvalue(L, SLOT_RUN);
+		return lua_pcall(L, 0, 0, SLOT_HANDLER);
+	}
+	while (status == 0 && (callback = next_callback(script)) != 0) {
+		lua_rawgeti(L, SLOT_RUN, (int) callback);
+		status = lua_pcall(L, 0, 0, SLOT_HANDLER);
+	}
+	return status;
+}
+
 void tf_script_run(struct tf_script *script, struct tf_batch *batch)
 {
 	struct tf_context *context = &script->context;
@@ -272,8 +328,7 @@ void tf_script_run(struct tf_script *script, struct tf_batch *batch)
 		struct tf_packet *packet;
 		const char *message;
 
-		lua_pushvalue(L, SLOT_RUN);
-		if (lua_pcall(L, 0, 0, SLOT_HANDLER) == 0)
+		if (show_packets(script) == 0)
 			break;
 		packet = &batch->packets[batch->cursor++];
 		packet->verdict = (uint8_t) script->options->on_error;
@@ -396,6 +451,18 @@ int tf_context_match(struct tf_context *context, uint32_t expression, struct tf_
 	return tf_expression_match(((struct tf_script *) context)->expressions[expression], packet);
 }
 
+int tf_context_choose(struct tf_context *context, int expression, uint32_t from)
+{
+	struct tf_script *script = (struct tf_script *) context;
+
+	if (script->choice == NULL)
+		script->choice = tf_choice_create();
+	if (script->choice == NULL)
+		return -1;
+	return tf_choice_add(script->choice, expression < 0 ? NULL : script->expressions[expression],
+			     (uint8_t) from);
+}
+
 void tf_script_destroy(struct tf_script *script)
 {
 	if (script == NULL)
@@ -405,6 +472,7 @@ void tf_script_destroy(struct tf_script *script)
 		lua_close(script->L);
 	}
 	tf_guard_give(script->guard);
+	tf_choice_destroy(script->choice);
 	for (uint32_t i = 0; i < script->expression_count; i++)
 		tf_expression_free(script->expressions[i]);
 	free(script->expressions);

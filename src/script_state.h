@@ -5,6 +5,7 @@
 #include <lua.h>
 
 #include "allocator.h"
+#include "choose.h"
 #include "context.h"
 #include "expression.h"
 #include "guard.h"
@@ -31,6 +32,7 @@ struct tf_script {
 	struct tf_outbox *outbox;
 	struct tf_expression **expressions; /* expression_count of them, by number */
 	uint32_t expression_count;
+	struct tf_choice *choice; /* NULL: the generated chain asks for expressions one by one */
 	char **labels; /* label_count of them: the callbacks in words */
 	uint32_t label_count;
 	const struct tf_options *options;

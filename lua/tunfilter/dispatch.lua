@@ -88,11 +88,42 @@ local function build()
    return rest
 end
 
+-- From so many expressions on, C looks at all of them together.
+local many = 8
+
+local step_source = [[
+local context, handle, decide, callback, i = ...
+return function()
+   local v = callback(handle(context.number))
+   if v ~= nil then
+      local p = context.packet
+      p.verdict = decide(v)
+      p.callback = i
+   end
+end]]
+
+-- For a script with many expressions: a function a callback, which C calls for each packet that the
+-- callback is to see. Each is compiled by itself: in one loop, a thousand of them would wait behind each other.
+local function build_steps()
+   local steps = {}
+   for i, entry in ipairs(M.callbacks) do
+      if C.tf_context_choose(context, entry.match or -1, entry.from or 2) ~= 0 then
+         error("there is no memory for so many callbacks", 0)
+      end
+      local make = assert(loadstring(step_source, "=[tunfilter]/step"))
+      steps[i] = make(context, packet.handle, decide, entry.fn, i)
+   end
+   return steps
+end
+
 --- Builds the function that C calls once a batch. No callback is registered after it.
 --- Offline, it returns before a packet that comes later than the next timer; C runs the timer and
 --- calls again.
 function M.seal()
    M.sealed = true
+   local expressions = 0
+   for _, entry in ipairs(M.callbacks) do expressions = expressions + (entry.match and 1 or 0) end
+   if expressions >= many then return build_steps() end
    local chain, handle = build(), packet.handle
    local offline = context.offline ~= 0
    return function()

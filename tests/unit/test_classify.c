@@ -1,0 +1,448 @@
+/* A classifier selects what libpcap's bpf_filter() selects, program by program. */
+#include <pcap/pcap.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "choose.h"
+#include "classify.h"
+
+enum { PACKETS = 2000, PROGRAMS_MAX = 200 };
+
+static uint64_t seed = 1;
+
+static uint32_t chance(uint32_t below)
+{
+	seed = seed * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)((seed >> 33) * below >> 31);
+}
+
+static uint32_t one_of(const uint32_t *values, size_t count)
+{
+	return values[chance((uint32_t)count)];
+}
+
+#define ONE_OF(...)                                                                                \
+	one_of((const uint32_t[]){__VA_ARGS__}, sizeof((uint32_t[]){__VA_ARGS__}) / 4)
+
+static void put16(uint8_t *at, uint32_t value)
+{
+	at[0] = (uint8_t)(value >> 8);
+	at[1] = (uint8_t)value;
+}
+
+static uint32_t port(void)
+{
+	return ONE_OF(53, 80, 123, 443, 1000, 1999, 2000, 2001, 8080, 8443, 0, 65535);
+}
+
+static void make_upper(uint8_t *p, uint32_t proto)
+{
+	put16(p, port());
+	put16(p + 2, port());
+	if (proto == 6) {
+		p[12] = (uint8_t)ONE_OF(0x50, 0x60, 0xf0, 0);
+		p[13] = (uint8_t)ONE_OF(2, 0x12, 0x10, 0x18, 0x11, 4, 0x14, 0);
+	} else if (proto == 1 || proto == 58) {
+		p[0] = (uint8_t)ONE_OF(0, 3, 8, 11, 128, 129, 135);
+	} else if (chance(2)) {
+		put16(p + 8, 0x0102);
+		put16(p + 10, 0x0304);
+	}
+}
+
+static uint32_t make_ip(uint8_t *p)
+{
+	uint32_t proto = ONE_OF(6, 6, 6, 17, 17, 1, 58, 2, 132, 47, 51, 44), header = 40;
+
+	if (chance(3) == 0) {
+		p[0] = 0x60;
+		p[6] = (uint8_t)proto;
+		p[7] = (uint8_t)ONE_OF(1, 64);
+		put16(p + 8, ONE_OF(0xfd00, 0xfe80, 0xff02));
+		memset(p + 10, 0, 30);
+		p[23] = (uint8_t)(1 + chance(3));
+		put16(p + 24, ONE_OF(0xfd00, 0xfe80, 0xff02));
+		p[39] = (uint8_t)(1 + chance(3));
+		if (proto == 44 || proto == 51) {
+			p[40] = (uint8_t)ONE_OF(6, 17, 58);
+			p[41] = 0;
+			header += 8;
+		}
+	} else {
+		header = 4 * ONE_OF(5, 5, 5, 6, 15, 4, 0);
+		p[0] = (uint8_t)(0x40 + header / 4);
+		p[1] = (uint8_t)ONE_OF(0, 0x10, 0xb8, 46);
+		put16(p + 6, ONE_OF(0, 0, 0, 0x4000, 0x2000, 0x1fff, 0x0001));
+		p[8] = (uint8_t)ONE_OF(1, 63, 64, 255);
+		p[9] = (uint8_t)proto;
+		put16(p + 12, ONE_OF(0x0a00, 0x0a00, 0x0ac8, 0xc0a8));
+		put16(p + 14, 1 + chance(4));
+		put16(p + 16, ONE_OF(0x0a00, 0x0a00, 0xc0a8, 0xe000, 0xffff));
+		put16(p + 18, ONE_OF(1, 2, 3, 0xffff));
+	}
+	make_upper(p + header, proto);
+	return header + ONE_OF(0, 1, 2, 3, 4, 8, 13, 14, 20, 60, 400, 1100);
+}
+
+/* A packet of exact size, whole, cut off, or of any bytes. */
+static struct tf_packet make_packet(uint8_t link)
+{
+	struct tf_packet packet = {.from = TF_LEFT};
+	uint8_t bytes[2048], *at = bytes;
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)chance(256);
+	if (link == TF_LINK_ETHERNET) {
+		static const uint8_t macs[2][6] = {{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}};
+
+		memcpy(at, chance(5) ? macs[chance(2)] : (const uint8_t *)"\xff\xff\xff\xff\xff\xff", 6);
+		memcpy(at + 6, macs[chance(2)], 6);
+		for (at += 12; chance(3) == 0; at += 4) {
+			put16(at, ONE_OF(0x8100, 0x88a8));
+			put16(at + 2, ONE_OF(1, 5, 9, 0x2005));
+		}
+		at += 2;
+	}
+	packet.len = (uint32_t)(at - bytes) + make_ip(at);
+	if (link == TF_LINK_ETHERNET)
+		put16(at - 2, chance(8) == 0  ? ONE_OF(0x806, 0x88cc, 0x8847, 0x8863, 100)
+			      : at[0] >> 4 == 6 ? 0x86dd
+						: 0x800);
+	if (chance(4) == 0)
+		packet.len = chance(packet.len + 1);
+	else if (chance(20) == 0)
+		memset(bytes, (int)chance(256), sizeof(bytes));
+	if (chance(10) == 0)
+		packet.missing = chance(1000);
+	packet.data = malloc(packet.len + !packet.len);
+	memcpy(packet.data, bytes, packet.len);
+	return packet;
+}
+
+static int by_libpcap(const struct bpf_program *program, const struct tf_packet *packet)
+{
+	return bpf_filter(program->bf_insns, packet->data, packet->len + packet->missing,
+			  packet->len) != 0;
+}
+
+static int found(const struct tf_selected *selected, uint32_t number)
+{
+	for (uint32_t i = 0; i < selected->count; i++)
+		if (selected->numbers[i] == number)
+			return 1;
+	return 0;
+}
+
+/* Compiles the expressions of the list that a link type takes; how many, with their texts. */
+static int compile_all(uint8_t link, struct bpf_program *programs, char (*texts)[128])
+{
+	pcap_t *pcap = pcap_open_dead(link == TF_LINK_ETHERNET ? DLT_EN10MB : DLT_RAW, 65535);
+	FILE *file = fopen(TF_EXPRESSIONS, "r");
+	int count = 0;
+
+	assert_non_null(pcap);
+	assert_non_null(file);
+	while (fgets(texts[count], sizeof(*texts), file)) {
+		texts[count][strcspn(texts[count], "\n")] = 0;
+		if (texts[count][0] == '#' ||
+		    pcap_compile(pcap, &programs[count], texts[count], 1, PCAP_NETMASK_UNKNOWN))
+			continue;
+		count++;
+		assert_true(count < PROGRAMS_MAX);
+	}
+	fclose(file);
+	pcap_close(pcap);
+	return count;
+}
+
+/* Each expression by itself, and all of them as one. */
+static void selects_as_libpcap(uint8_t link)
+{
+	static char texts[PROGRAMS_MAX][128];
+	struct bpf_program programs[PROGRAMS_MAX];
+	struct tf_classifier *alone[PROGRAMS_MAX], *all = tf_classifier_create();
+	int count = compile_all(link, programs, texts), loose = 0;
+	uint32_t selected_count[PROGRAMS_MAX] = {0};
+	uint8_t together[PROGRAMS_MAX];
+	struct tf_selected selected;
+
+	assert_true(count >= 60);
+	for (int i = 0; i < count; i++) {
+		together[i] = tf_classifier_add(all, &programs[i], (uint32_t)(3 * i)) == 0;
+		alone[i] = tf_classifier_create();
+		assert_int_equal(tf_classifier_add(alone[i], &programs[i], 7) == 0, together[i]);
+		loose += !together[i];
+	}
+	assert_true(loose <= 2); /* those that loop: ip protochain, ip6 protochain */
+	for (int n = 0; n < PACKETS; n++) {
+		struct tf_packet packet = make_packet(link);
+
+		assert_int_equal(tf_classifier_find(all, &packet, 0, &selected), 0);
+		for (uint32_t i = 1; i < selected.count; i++)
+			assert_true(selected.numbers[i - 1] < selected.numbers[i]);
+		for (int i = 0; i < count; i++) {
+			int wanted = by_libpcap(&programs[i], &packet);
+			struct tf_selected one;
+
+			if (!together[i])
+				continue;
+			selected_count[i] += (uint32_t)wanted;
+			if (found(&selected, (uint32_t)(3 * i)) != wanted)
+				fail_msg("%s: together with others, packet %d", texts[i], n);
+			assert_int_equal(tf_classifier_find(alone[i], &packet, 0, &one), 0);
+			if (one.count != (uint32_t)wanted)
+				fail_msg("%s: alone, packet %d", texts[i], n);
+		}
+		free(packet.data);
+	}
+	for (int i = 0; i < count; i++) {
+		/* Else the packets here say nothing of it. */
+		if (together[i] && !strstr(texts[i], "1 = 1") && !strstr(texts[i], "pppoes") &&
+		    !strstr(texts[i], "mpls") && !strstr(texts[i], "stp") && !strstr(texts[i], "arp") &&
+		    !strstr(texts[i], "llc") && (!selected_count[i] || selected_count[i] == PACKETS))
+			fail_msg("%s selects all or nothing here", texts[i]);
+		tf_classifier_destroy(alone[i]);
+		pcap_freecode(&programs[i]);
+	}
+	tf_classifier_destroy(all);
+}
+
+static void selects_ip(void **state)
+{
+	(void)state;
+	selects_as_libpcap(TF_LINK_IP);
+}
+
+static void selects_ethernet(void **state)
+{
+	(void)state;
+	selects_as_libpcap(TF_LINK_ETHERNET);
+}
+
+/* Any program that only jumps forward, and that reads no memory that it has not written. */
+static uint32_t make_program(struct bpf_insn *insns)
+{
+	uint32_t count = 6 + chance(30);
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t left = count - i - 2, k = ONE_OF(0, 1, 2, 4, 6, 9, 13, 15, 20, 40, 80, 0x1fff, 0xffffffff);
+		struct bpf_insn *insn = &insns[i];
+
+		insn->jt = insn->jf = 0;
+		insn->k = k;
+		if (i < 4) { /* M[0] to M[3] */
+			insn->code = BPF_ST;
+			insn->k = i;
+			continue;
+		}
+		if (i + 1 == count) {
+			insn->code = (u_short)(BPF_RET | ONE_OF(BPF_K, BPF_A));
+			continue;
+		}
+		switch (chance(10)) {
+		case 0:
+		case 1:
+			insn->code = (u_short)(BPF_LD | ONE_OF(BPF_ABS, BPF_IND) | ONE_OF(BPF_W, BPF_H, BPF_B));
+			insn->k = k == 0xffffffff ? 3 : k;
+			break;
+		case 2:
+			insn->code = (u_short)(ONE_OF(BPF_LD, BPF_LDX) | BPF_MEM);
+			insn->k = chance(4);
+			break;
+		case 3:
+			insn->code = (u_short)ONE_OF(BPF_LD | BPF_IMM, BPF_LDX | BPF_IMM, BPF_LD | BPF_LEN,
+						      BPF_LDX | BPF_LEN, BPF_LDX | BPF_MSH | BPF_B);
+			insn->k = k == 0xffffffff && insn->code == (BPF_LDX | BPF_MSH | BPF_B) ? 0 : k;
+			break;
+		case 4:
+			insn->code = (u_short)ONE_OF(BPF_ST, BPF_STX);
+			insn->k = chance(4);
+			break;
+		case 5:
+			insn->code = (u_short)(BPF_MISC | ONE_OF(BPF_TAX, BPF_TXA));
+			break;
+		case 6:
+			insn->code = (u_short)(BPF_ALU | BPF_X |
+					       ONE_OF(BPF_ADD, BPF_SUB, BPF_MUL, BPF_DIV, BPF_MOD, BPF_AND, BPF_OR,
+						      BPF_XOR, BPF_LSH, BPF_RSH));
+			break;
+		case 7:
+			insn->code = (u_short)(BPF_ALU | BPF_K |
+					       ONE_OF(BPF_ADD, BPF_SUB, BPF_MUL, BPF_DIV, BPF_MOD, BPF_AND, BPF_OR,
+						      BPF_XOR, BPF_NEG));
+			insn->k = k ? k : 3;
+			break;
+		default:
+			insn->code = (u_short)(BPF_JMP | ONE_OF(BPF_K, BPF_K, BPF_X) |
+					       ONE_OF(BPF_JEQ, BPF_JGT, BPF_JGE, BPF_JSET, BPF_JEQ));
+			insn->jt = (u_char)chance(left + 1);
+			insn->jf = (u_char)chance(left + 1);
+			if (chance(12) == 0) {
+				insn->code = BPF_JMP | BPF_JA;
+				insn->k = chance(left + 1);
+			}
+			break;
+		}
+	}
+	return count;
+}
+
+static void runs_any_program(void **state)
+{
+	enum { TOGETHER = 8 };
+	struct bpf_insn insns[TOGETHER][64];
+	int translated = 0, selects = 0;
+
+	(void)state;
+	for (int turn = 0; turn < 1500; turn++) {
+		struct tf_classifier *classifier = tf_classifier_create();
+		struct bpf_program programs[TOGETHER];
+		uint8_t in[TOGETHER];
+
+		for (uint32_t i = 0; i < TOGETHER; i++) {
+			programs[i].bf_insns = insns[i];
+			programs[i].bf_len = make_program(insns[i]);
+			in[i] = tf_classifier_add(classifier, &programs[i], i) == 0;
+			translated += in[i];
+		}
+		for (int n = 0; n < 12; n++) {
+			struct tf_packet packet = make_packet(TF_LINK_IP);
+			struct tf_selected selected;
+
+			assert_int_equal(tf_classifier_find(classifier, &packet, 0, &selected), 0);
+			for (uint32_t i = 0; i < TOGETHER; i++) {
+				if (!in[i])
+					continue;
+				assert_int_equal(found(&selected, i), by_libpcap(&programs[i], &packet));
+				selects += found(&selected, i);
+			}
+			free(packet.data);
+		}
+		tf_classifier_destroy(classifier);
+	}
+	assert_true(translated > 1500 * TOGETHER / 2);
+	assert_true(selects > 1500 * TOGETHER);
+}
+
+/* What cannot be translated is refused, and harms nothing. */
+static void refuses_what_loops(void **state)
+{
+	struct bpf_insn back[] = {BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0), BPF_STMT(BPF_JMP | BPF_JA, (uint32_t)-2),
+				  BPF_STMT(BPF_RET | BPF_K, 1)};
+	struct bpf_insn out[] = {BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 7), BPF_STMT(BPF_RET | BPF_K, 1)};
+	struct bpf_insn no_end[] = {BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0)};
+	struct bpf_program programs[] = {{3, back}, {2, out}, {1, no_end}, {0, NULL}};
+	struct tf_classifier *classifier = tf_classifier_create();
+	uint8_t byte = 0;
+	struct tf_packet packet = {.data = &byte, .len = 1};
+	struct tf_selected selected;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(programs) / sizeof(*programs); i++)
+		assert_int_equal(tf_classifier_add(classifier, &programs[i], (uint32_t)i), -1);
+	assert_int_equal(tf_classifier_add(classifier, NULL, 9), 0);
+	assert_int_equal(tf_classifier_find(classifier, &packet, 0, &selected), 0);
+	assert_int_equal(selected.count, 1);
+	assert_int_equal(selected.numbers[0], 9);
+	tf_classifier_destroy(classifier);
+}
+
+static struct tf_packet datagram(uint8_t *bytes, uint32_t from, uint32_t to)
+{
+	struct tf_packet packet = {.data = bytes, .len = 28, .from = TF_LEFT};
+
+	memset(bytes, 0, 28);
+	bytes[0] = 0x45;
+	bytes[9] = 17;
+	put16(bytes + 20, from);
+	put16(bytes + 22, to);
+	return packet;
+}
+
+/* More states than are kept: whoever sends from any port to any port gets the right answer still. */
+static void forgets_what_is_too_much(void **state)
+{
+	enum { PORTS = 400 };
+	struct tf_expression *expressions[PORTS];
+	struct tf_choice *choice = tf_choice_create();
+	uint8_t bytes[28];
+
+	(void)state;
+	for (uint32_t i = 0; i < PORTS; i++) {
+		char text[32];
+
+		snprintf(text, sizeof(text), "udp port %u", i + 1);
+		assert_int_equal(tf_expression_compile(&expressions[i], text, TF_LINK_IP, NULL), 0);
+		assert_int_equal(tf_choice_add(choice, expressions[i], TF_FROM_ANY), 0);
+	}
+	for (int n = 0; n < 12000; n++) {
+		uint32_t from = 1 + chance(PORTS + PORTS / 4), to = 1 + chance(PORTS + PORTS / 4);
+		struct tf_packet packet = datagram(bytes, from, to);
+		uint32_t low = from < to ? from : to, high = from < to ? to : from;
+		uint32_t first = low <= PORTS ? low : 0, second = high <= PORTS && high != low ? high : 0;
+
+		assert_int_equal(tf_choice_next(choice, &packet, 0), first);
+		if (first)
+			assert_int_equal(tf_choice_next(choice, &packet, first), second);
+	}
+	tf_choice_destroy(choice);
+	for (uint32_t i = 0; i < PORTS; i++)
+		tf_expression_free(expressions[i]);
+}
+
+/* In order, from the right side, with those that take every packet and those that cannot be put together. */
+static void chooses_in_order(void **state)
+{
+	static const struct {
+		const char *text;
+		uint8_t from;
+	} callbacks[] = {
+		{"udp port 7", TF_FROM_ANY},   {NULL, TF_RIGHT},	{"ip6 protochain 17", TF_FROM_ANY},
+		{"ip protochain 17", TF_LEFT}, {NULL, TF_FROM_ANY}, {"tcp", TF_FROM_ANY},
+		{"udp src port 9", TF_RIGHT},  {"udp src port 9", TF_LEFT},
+	};
+	enum { COUNT = sizeof(callbacks) / sizeof(*callbacks) };
+	struct tf_expression *expressions[COUNT] = {NULL};
+	struct tf_choice *choice = tf_choice_create();
+	uint8_t bytes[28];
+	struct tf_packet packet = datagram(bytes, 9, 7);
+
+	(void)state;
+	for (int i = 0; i < COUNT; i++) {
+		if (callbacks[i].text)
+			assert_int_equal(tf_expression_compile(&expressions[i], callbacks[i].text, TF_LINK_IP, NULL), 0);
+		assert_int_equal(tf_choice_add(choice, expressions[i], callbacks[i].from), 0);
+	}
+	static const uint32_t left[] = {1, 4, 5, 8, 0}, right[] = {1, 2, 5, 7, 0};
+	for (int i = 0; i < 5; i++) {
+		packet.from = TF_LEFT;
+		assert_int_equal(tf_choice_next(choice, &packet, i ? left[i - 1] : 0), left[i]);
+		packet.from = TF_RIGHT;
+		assert_int_equal(tf_choice_next(choice, &packet, i ? right[i - 1] : 0), right[i]);
+	}
+	/* A callback has changed it: what follows sees it as it now is. */
+	packet.from = TF_LEFT;
+	put16(bytes + 20, 10);
+	assert_int_equal(tf_choice_next(choice, &packet, 5), 0);
+	tf_choice_destroy(choice);
+	for (int i = 0; i < COUNT; i++)
+		tf_expression_free(expressions[i]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(selects_ip),		    cmocka_unit_test(selects_ethernet),
+		cmocka_unit_test(runs_any_program),	    cmocka_unit_test(refuses_what_loops),
+		cmocka_unit_test(forgets_what_is_too_much), cmocka_unit_test(chooses_in_order),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
