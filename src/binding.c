@@ -15,7 +15,7 @@ static struct tf_script *script_of(lua_State *L)
 	return lua_touserdata(L, lua_upvalueindex(1));
 }
 
-/* What is between the stack's place when the library was opened and now; within what any system has. */
+/* What is between the stack's place at the beginning and now; within what any system has. */
 #define STACK_MAX (1 << 20)
 
 /* Raises an error where C's stack is too deep for one more call back into Lua. */
@@ -143,13 +143,16 @@ static const luaL_Reg functions[] = {
 	{ NULL, NULL },
 };
 
+#define SEED_MAX ((UINT64_C(1) << 53) - 1) /* a whole number of Lua's */
+
 /* --seed, or one that nobody knows. */
 static uint64_t seed_of(const struct tf_options *options)
 {
 	uint64_t seed = 0;
 
+	/* Each worker has numbers of its own, which no other seed gives the first one. */
 	if (options->seeded)
-		return options->seed;
+		return (options->seed ^ options->worker * 0x9e3779b97f4a7c15u) & SEED_MAX;
 	if (uv_random(NULL, NULL, &seed, sizeof(seed), 0, NULL) != 0)
 		seed = uv_hrtime();
 	return seed >> 16;
@@ -168,6 +171,8 @@ static void push_host(lua_State *L, struct tf_script *script)
 	lua_setfield(L, -2, "seed");
 	lua_pushstring(L, script->options->script);
 	lua_setfield(L, -2, "script");
+	lua_pushinteger(L, (lua_Integer) script->options->worker + 1);
+	lua_setfield(L, -2, "worker");
 	lua_pushboolean(L, script->options->unsafe);
 	lua_setfield(L, -2, "unsafe");
 	lua_newtable(L);

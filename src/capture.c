@@ -16,10 +16,14 @@
 #define GLANCE	    100000000	/* ns between two looks whether the person has had enough */
 #define INTERFACES  64
 
-/* A packet of the batch as it came in: len bytes at kept_bytes + at. */
-struct kept {
-	size_t at;
-	uint32_t len;
+struct tf_kept {
+	struct {
+		size_t at; /* in bytes */
+		uint32_t len;
+	} *packets;
+	uint32_t count; /* that there is room for */
+	uint8_t *bytes;
+	size_t used, size;
 };
 
 /* Records in a buffer. */
@@ -41,10 +45,6 @@ struct tf_capture {
 		uint16_t linktype;
 	} interfaces[INTERFACES]; /* interface_count of them, as in the file */
 	uint32_t interface_count;
-	struct kept *kept;
-	uint32_t kept_count; /* that there is room for */
-	uint8_t *kept_bytes;
-	size_t kept_used, kept_size;
 
 	uv_thread_t thread;
 	struct heap writing; /* the thread's: swapped with waiting when that is to be written */
@@ -138,8 +138,6 @@ static void free_all(struct tf_capture *capture)
 	uv_mutex_destroy(&capture->mutex);
 	free(capture->waiting.bytes);
 	free(capture->writing.bytes);
-	free(capture->kept);
-	free(capture->kept_bytes);
 	free(capture);
 }
 
@@ -221,33 +219,47 @@ static void add(struct tf_capture *capture, const struct tf_packet *packet, cons
 	uv_mutex_unlock(&capture->mutex);
 }
 
-void tf_capture_before(struct tf_capture *capture, uint32_t i, struct tf_packet *packet)
+struct tf_kept *tf_kept_create(void)
+{
+	return calloc(1, sizeof(struct tf_kept));
+}
+
+void tf_kept_free(struct tf_kept *kept)
+{
+	if (kept == NULL)
+		return;
+	free(kept->packets);
+	free(kept->bytes);
+	free(kept);
+}
+
+void tf_capture_before(struct tf_kept *kept, uint32_t i, struct tf_packet *packet)
 {
 	tf_settle(packet);
 	if (i == 0)
-		capture->kept_used = 0;
-	if (i >= capture->kept_count) {
-		struct kept *kept = realloc(capture->kept, (i + 64) * sizeof(*kept));
+		kept->used = 0;
+	if (i >= kept->count) {
+		void *packets = realloc(kept->packets, (i + 64) * sizeof(*kept->packets));
 
-		if (kept == NULL)
+		if (packets == NULL)
 			return;
-		capture->kept = kept;
-		capture->kept_count = i + 64;
+		kept->packets = packets;
+		kept->count = i + 64;
 	}
-	capture->kept[i].len = 0;
-	if (capture->kept_used + packet->len > capture->kept_size) {
-		size_t size = 2 * capture->kept_size + TF_PACKET_MAX;
-		uint8_t *bytes = realloc(capture->kept_bytes, size);
+	kept->packets[i].len = 0;
+	if (kept->used + packet->len > kept->size) {
+		size_t size = 2 * kept->size + TF_PACKET_MAX;
+		uint8_t *bytes = realloc(kept->bytes, size);
 
 		if (bytes == NULL)
 			return;
-		capture->kept_bytes = bytes;
-		capture->kept_size = size;
+		kept->bytes = bytes;
+		kept->size = size;
 	}
-	capture->kept[i].at = capture->kept_used;
-	capture->kept[i].len = packet->len;
-	memcpy(capture->kept_bytes + capture->kept_used, packet->data, packet->len);
-	capture->kept_used += packet->len;
+	kept->packets[i].at = kept->used;
+	kept->packets[i].len = packet->len;
+	memcpy(kept->bytes + kept->used, packet->data, packet->len);
+	kept->used += packet->len;
 }
 
 /* The verdict in words where epb_verdict has none for it, and the callback. */
@@ -264,7 +276,7 @@ static const char *comment_of(const struct tf_packet *packet, const char *callba
 	return text;
 }
 
-void tf_capture_after(struct tf_capture *capture, uint32_t i, struct tf_packet *packet,
+void tf_capture_after(struct tf_capture *capture, const struct tf_kept *kept, uint32_t i, struct tf_packet *packet,
 		      const char *callback)
 {
 	static const uint8_t verdicts[] = {
@@ -277,10 +289,10 @@ void tf_capture_after(struct tf_capture *capture, uint32_t i, struct tf_packet *
 	struct tf_capture_note note = {TF_CAPTURE_INBOUND, verdicts[packet->verdict],
 				       comment_of(packet, callback, text, sizeof(text))};
 
-	if (i >= capture->kept_count || capture->kept[i].len == 0)
+	if (i >= kept->count || kept->packets[i].len == 0)
 		return;
-	add(capture, packet, capture->kept_bytes + capture->kept[i].at, capture->kept[i].len,
-	    packet->from, &note);
+	add(capture, packet, kept->bytes + kept->packets[i].at, kept->packets[i].len, packet->from,
+	    &note);
 	if (!(packet->flags & TF_EDITED))
 		return;
 	if (packet->verdict == TF_VERDICT_FORWARD)

@@ -5,7 +5,7 @@
  * written as it came in, with its verdict and the callback that gave it; one that goes on changed
  * also as it went out, and so are packets that the script sent and those that were held. A thread
  * of its own writes, so that the packet path never waits for a disk or a reader; what does not fit
- * into its buffer is left out and counted.
+ * into its buffer is left out and counted. Packets are added from any thread; those of one stay in order.
  */
 #ifndef TF_CAPTURE_H
 #define TF_CAPTURE_H
@@ -14,6 +14,13 @@
 #include "packet.h"
 
 struct tf_capture;
+
+/* What the packets of a batch were as they came in; one for each thread that has batches. */
+struct tf_kept;
+
+/* NULL without memory; NULL is fine to free. */
+struct tf_kept *tf_kept_create(void);
+void tf_kept_free(struct tf_kept *kept);
 
 /* LINKTYPE_… of packets of a TF_LINK_IP or TF_LINK_ETHERNET device. */
 enum { TF_CAPTURE_ETHERNET = 1, TF_CAPTURE_RAW = 101 };
@@ -29,11 +36,11 @@ int tf_capture_start(struct tf_capture **out, const char *path, const char *cons
 		     uint16_t linktype, int wait, struct tf_error *error);
 
 /* Keeps packet i of a batch as it came in. */
-void tf_capture_before(struct tf_capture *capture, uint32_t i, struct tf_packet *packet);
+void tf_capture_before(struct tf_kept *kept, uint32_t i, struct tf_packet *packet);
 
 /* Writes it with its verdict, and again if it goes on changed; callback is a comment, "" for none.
  */
-void tf_capture_after(struct tf_capture *capture, uint32_t i, struct tf_packet *packet,
+void tf_capture_after(struct tf_capture *capture, const struct tf_kept *kept, uint32_t i, struct tf_packet *packet,
 		      const char *callback);
 
 /* Writes a packet that goes out to a side by itself: the script's own, or one that was held. */

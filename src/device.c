@@ -247,7 +247,14 @@ int tf_device_open(struct tf_device **out, const struct tf_device_spec *spec,
 {
 	const struct tf_device_ops *ops = find_kind(spec->kind);
 
-	return ops ? ops->open(out, spec, error) : unknown_kind(error, spec->kind);
+	if (!ops)
+		return unknown_kind(error, spec->kind);
+	if (spec->queues > 1 && !ops->queue)
+		return tf_error_set(error, TF_EOPTION,
+				    "--workers %u takes a device with several queues, and %s devices "
+				    "have one",
+				    spec->queues, spec->kind);
+	return ops->open(out, spec, error);
 }
 
 uint8_t tf_device_spec_link(const struct tf_device_spec *spec)

@@ -45,6 +45,7 @@ struct tf_device_spec {
 	char kind[16];		 /* "tun", "tap", "memory", … */
 	char name[TF_NAME_SIZE]; /* empty: the first free one */
 	uint32_t mtu;		 /* bytes, 0: the system's default; else 68 to 65535 */
+	uint32_t queues;	 /* how many are opened; 0: one */
 	uint32_t queue;		 /* packets that the interface queues for us, 0: TF_QUEUE_DEFAULT */
 	struct tf_prefix addresses[TF_ADDRESSES_MAX];
 	uint32_t address_count;
@@ -80,6 +81,14 @@ struct tf_device_ops {
 	 */
 	int (*open)(struct tf_device **out, const struct tf_device_spec *spec, struct tf_error *error);
 
+	/*
+	 * Opens queue i (1 to spec->queues - 1) of a device, once each, as a device of its own: what
+	 * it reads no other queue reads, and both directions of a flow come on queues of the same
+	 * number. It is closed before the device. NULL where the kind has no queues.
+	 */
+	int (*queue)(struct tf_device **out, struct tf_device *device, uint32_t i,
+		     struct tf_error *error);
+
 	/* Begins to watch; ready is called from the loop for as long as packets wait. 0 or a code. */
 	int (*start)(struct tf_device *device, uv_loop_t *loop, tf_device_ready_cb ready, void *arg);
 
@@ -98,8 +107,8 @@ struct tf_device_ops {
 			   struct tf_written *written);
 
 	/*
-	 * Packets that the system lost before we could read them, since open. 0, or a code and
-	 * the last count.
+	 * Packets that the system lost before we could read them, since open; of all queues together
+	 * by the first, 0 by the others. 0, or a code and the last count.
 	 */
 	int (*dropped)(struct tf_device *device, uint64_t *packets);
 
@@ -140,6 +149,7 @@ const char *tf_device_usual_kind(void);
 /* Why a device of this link type would not take these bytes, or NULL if it would. */
 const char *tf_device_refuses(uint8_t link, const uint8_t *data, uint32_t len);
 
+#define tf_device_queue(out, d, i, error)   ((d)->ops->queue((out), (d), (i), (error)))
 #define tf_device_start(d, loop, cb, arg)   ((d)->ops->start((d), (loop), (cb), (arg)))
 #define tf_device_read(d, batch)	    ((d)->ops->read_batch((d), (batch)))
 #define tf_device_write(d, packets, n, out) ((d)->ops->write_batch((d), (packets), (n), (out)))

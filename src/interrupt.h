@@ -5,6 +5,8 @@
 #ifndef TF_INTERRUPT_H
 #define TF_INTERRUPT_H
 
+#include <uv.h>
+
 /*
  * For commands without an event loop. From now on the first signal is remembered, and a read that
  * waits for a pipe or terminal answers UV_EINTR; the second one ends the program as ever.
@@ -22,6 +24,9 @@ int tf_interrupted(void);
  * No thread: in a process with several every read and write of a packet costs some 5% more.
  */
 void tf_interrupt_watch(void (*ask)(void *arg), void *arg);
+
+/* Starts a thread that no signal interrupts; for uv_thread_join. 0, or a libuv code. */
+int tf_interrupt_thread(uv_thread_t *thread, void (*run)(void *arg), void *arg);
 
 /* The run is ending, and may take its time until another signal comes. */
 void tf_interrupt_heard(void);

@@ -80,6 +80,18 @@ void tf_interrupt_watch(void (*ask)(void *arg), void *arg)
 	handle(on_wish, SA_RESTART);
 }
 
+int tf_interrupt_thread(uv_thread_t *thread, void (*run)(void *arg), void *arg)
+{
+	sigset_t all, before;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = uv_thread_create(thread, run, arg);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return err;
+}
+
 void tf_interrupt_heard(void)
 {
 	watch.heard = 1;

@@ -26,6 +26,9 @@ const char tf_options_help[] =
 	"  --time-limit MS            how long a script may take; 1000, 0: any time\n"
 	"  --no-offload               take one wire packet at a time from the system\n"
 	"  --memory-limit MB          what Lua may have of memory; 256, 0: any\n"
+	"  --workers N                1 to 64 threads, each with a queue of both\n"
+	"                             devices and a script of its own\n"
+	"  --spin MICROSECONDS        look for packets so long before sleeping\n"
 	"  --unsafe                   give the script all of Lua, ffi and os included\n"
 	"  -v, --verbose              print a line a packet\n"
 	"  -q, --quiet                print warnings and errors only\n"
@@ -71,6 +74,8 @@ enum option {
 	NO_RELOAD,
 	USER,
 	STATS,
+	WORKERS,
+	SPIN,
 	VERBOSE,
 	QUIET,
 	ON_RIGHT,
@@ -102,6 +107,8 @@ static const struct {
 	[NO_RELOAD] = {NULL, NULL, RUN | LAB},
 	[USER] = {NULL, "NAME", RUN | LAB},
 	[STATS] = {NULL, "SECONDS", RUN | LAB},
+	[WORKERS] = {NULL, "N", RUN | LAB},
+	[SPIN] = {NULL, "MICROSECONDS", RUN | LAB},
 	[VERBOSE] = {"-v", NULL, RUN | LAB | REPLAY | TEST},
 	[QUIET] = {"-q", NULL, RUN | LAB | REPLAY | CHECK},
 	[CAPTURE] = {NULL, "FILE.pcapng", RUN | LAB | REPLAY},
@@ -119,6 +126,7 @@ static const struct {
 static const char *const option_names[OPTIONS + 1] = {
 	[LEFT] = "--left",	 [RIGHT] = "--right",	[ON_ERROR] = "--on-error",
 	[SET] = "--set",	 [UNSAFE] = "--unsafe", [STATS] = "--stats",
+	[WORKERS] = "--workers", [SPIN] = "--spin",
 	[VERBOSE] = "--verbose", [QUIET] = "--quiet",	[ON_RIGHT] = "--on-right",
 	[LAB_PID] = "--lab",	 [CAPTURE] = "--capture", [SEED] = "--seed",
 	[LEFT_NET] = "--left-net", [JUNIT] = "--junit", [ONLY] = "--only",
@@ -202,6 +210,22 @@ static int set_value(struct tf_options *options, enum option option, const char 
 			return tf_error_set(error, TF_EOPTION,
 					    "%s takes seconds from 0.001 to 86400, not '%.200s'",
 					    name, value);
+		return 0;
+	case WORKERS:
+		options->workers = (unsigned)strtoul(value, NULL, 10);
+		if (strspn(value, digits) != strlen(value) || strlen(value) > 4 ||
+		    options->workers < 1 || options->workers > TF_WORKERS_MAX)
+			return tf_error_set(error, TF_EOPTION,
+					    "%s takes a number of threads from 1 to %d, not '%.200s'",
+					    name, TF_WORKERS_MAX, value);
+		return 0;
+	case SPIN:
+		options->spin_us = (uint32_t)strtoul(value, NULL, 10);
+		if (strspn(value, digits) != strlen(value) || strlen(value) > 8 ||
+		    options->spin_us > TF_SPIN_MAX)
+			return tf_error_set(error, TF_EOPTION,
+					    "%s takes microseconds from 0 to %d, not '%.200s'", name,
+					    TF_SPIN_MAX, value);
 		return 0;
 	case LAB_PID:
 		options->lab_pid = atoi(value);
@@ -421,6 +445,7 @@ static int parse(struct tf_options *options, int argc, char **argv, struct tf_er
 
 	*options = (struct tf_options){
 		.on_error = TF_VERDICT_DROP, .time_limit = 1000, .memory_limit = 256};
+	options->workers = 1;
 	options->settings = calloc((size_t)argc + 1, sizeof(*options->settings));
 	options->left_nets = calloc((size_t)argc + 1, sizeof(*options->left_nets));
 	words.plain = options->words = calloc((size_t)argc + 1, sizeof(*words.plain));
@@ -449,6 +474,8 @@ static int parse(struct tf_options *options, int argc, char **argv, struct tf_er
 		return status;
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
 		options->device[side].no_offload = options->no_offload;
+	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
+		options->device[side].queues = options->workers;
 	status = check_seen(options, words.seen, error);
 	return status ? status : read_words(options, &words, error);
 }

@@ -17,6 +17,8 @@ enum tf_command {
 	TF_COMMAND_VERSION
 };
 
+enum { TF_WORKERS_MAX = 64, TF_SPIN_MAX = 1000000 };
+
 /* --set KEY=VALUE, in the order given; a later one of the same key wins. */
 struct tf_setting {
 	const char *key; /* not 0-terminated: key_len bytes */
@@ -38,6 +40,9 @@ struct tf_options {
 	int no_reload;	       /* --no-reload */
 	const char *user;      /* --user: a name, or NULL */
 	double stats_seconds; /* --stats: seconds between tables, 0: only at the end */
+	unsigned workers;     /* --workers: 1 to 64 */
+	unsigned worker;      /* which of them a script is of, from 0 */
+	uint32_t spin_us;     /* --spin: microseconds */
 	int verbose;	      /* -v: a line a packet */
 	int quiet;	      /* -q: warnings and errors only */
 	const char *on_right; /* lab: shell command for the right host, or NULL */

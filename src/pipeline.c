@@ -1,12 +1,10 @@
 #include "pipeline.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "batch.h"
 #include "context.h"
 #include "hold.h"
-#include "log.h"
 #include "outbox.h"
 #include "parse.h"
 #include "trace.h"
@@ -20,6 +18,7 @@ struct tf_pipeline {
 	struct tf_pipeline_config config;
 	struct tf_batch *batch;
 	struct tf_trace *trace; /* NULL unless verbose */
+	struct tf_kept *kept;	/* NULL without a capture */
 	struct tf_hold *hold;
 	struct tf_outbox *released; /* held packets whose time has come, this turn */
 	struct tf_stats stats;
@@ -49,6 +48,7 @@ int tf_pipeline_create(struct tf_pipeline **out, const struct tf_pipeline_config
 	pipeline->released = tf_outbox_create();
 	if (pipeline->out[0] == NULL || pipeline->out[1] == NULL || pipeline->hold == NULL ||
 	    pipeline->released == NULL ||
+	    (config->capture != NULL && (pipeline->kept = tf_kept_create()) == NULL) ||
 	    (config->verbose && tf_trace_create(&pipeline->trace, most) != 0))
 		goto fail;
 	*out = pipeline;
@@ -64,6 +64,7 @@ void tf_pipeline_destroy(struct tf_pipeline *pipeline)
 	if (pipeline == NULL)
 		return;
 	tf_trace_destroy(pipeline->trace);
+	tf_kept_free(pipeline->kept);
 	tf_outbox_destroy(pipeline->released);
 	tf_hold_destroy(pipeline->hold);
 	tf_batch_destroy(pipeline->batch);
@@ -217,7 +218,7 @@ static void deliver(struct tf_pipeline *pipeline, struct tf_batch *batch, uint32
 		if (pipeline->trace)
 			tf_trace_after(pipeline->trace, i, packet, pipeline->config.script);
 		if (pipeline->config.capture)
-			tf_capture_after(pipeline->config.capture, i, packet,
+			tf_capture_after(pipeline->config.capture, pipeline->kept, i, packet,
 					 tf_script_callback(pipeline->config.script, packet->callback));
 		judge(pipeline, packet);
 	}
@@ -287,7 +288,7 @@ static void process(struct tf_pipeline *pipeline, struct tf_batch *batch)
 		if (pipeline->trace)
 			tf_trace_before(pipeline->trace, i, packet);
 		if (pipeline->config.capture)
-			tf_capture_before(pipeline->config.capture, i, packet);
+			tf_capture_before(pipeline->kept, i, packet);
 	}
 	for (batch->cursor = 0; batch->cursor < batch->count;) {
 		uint32_t first = batch->cursor;
@@ -345,6 +346,11 @@ int tf_pipeline_start(struct tf_pipeline *pipeline, uv_loop_t *loop)
 	return err;
 }
 
+double tf_pipeline_number(const struct tf_pipeline *pipeline)
+{
+	return pipeline->number;
+}
+
 double tf_pipeline_due(const struct tf_pipeline *pipeline)
 {
 	double script = tf_script_due(pipeline->config.script), hold = tf_hold_due(pipeline->hold);
@@ -397,25 +403,9 @@ void tf_pipeline_stop(struct tf_pipeline *pipeline)
 	tf_device_stop(pipeline->config.device[TF_RIGHT]);
 }
 
-static void print_line(void *arg, const char *text)
+struct tf_script *tf_pipeline_script(struct tf_pipeline *pipeline)
 {
-	char line[160];
-	int length = snprintf(line, sizeof(line), "%s\n", text);
-
-	(void) arg;
-	if (length > 0 && length < (int) sizeof(line))
-		tf_log_write(line, (unsigned long) length);
-}
-
-void tf_pipeline_print(struct tf_pipeline *pipeline)
-{
-	const struct tf_stats *stats = tf_pipeline_stats(pipeline);
-	char text[4096];
-	size_t length = tf_stats_table(stats, "left", "right", (double) uv_hrtime() / 1e9 - stats->started, text,
-				       sizeof(text));
-
-	tf_log_write(text, length);
-	tf_script_counters(pipeline->config.script, print_line, NULL);
+	return pipeline->config.script;
 }
 
 const struct tf_stats *tf_pipeline_stats(struct tf_pipeline *pipeline)

@@ -62,14 +62,16 @@ double tf_pipeline_due(const struct tf_pipeline *pipeline);
  */
 void tf_pipeline_tick(struct tf_pipeline *pipeline);
 
+/* The number of the last packet that was read; 0 before the first. */
+double tf_pipeline_number(const struct tf_pipeline *pipeline);
+
 /* Stops watching; handles close in the loop's next turn. */
 void tf_pipeline_stop(struct tf_pipeline *pipeline);
 
 /* The counters, with the devices' own asked for anew. */
 const struct tf_stats *tf_pipeline_stats(struct tf_pipeline *pipeline);
 
-/* Prints the table of the counters, and the script's own. */
-void tf_pipeline_print(struct tf_pipeline *pipeline);
+struct tf_script *tf_pipeline_script(struct tf_pipeline *pipeline);
 
 void tf_pipeline_destroy(struct tf_pipeline *pipeline);
 

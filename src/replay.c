@@ -12,6 +12,7 @@
 #include "log.h"
 #include "pipeline.h"
 #include "script.h"
+#include "tally.h"
 
 #define PROGRESS_NS 200000000 /* between two drawings of the bar */
 #define BAR_WIDTH   40
@@ -118,6 +119,15 @@ static int open_all(struct replay *replay, struct tf_error *error)
 	return tf_script_start(replay->script, error);
 }
 
+static void print_table(struct replay *replay)
+{
+	struct tf_tally tally = {0};
+
+	tf_tally_add(&tally, replay->pipeline);
+	tf_tally_print(&tally);
+	tf_tally_clear(&tally);
+}
+
 /* Every packet through the script, then the time that held packets need. The exit status. */
 static int run(struct replay *replay)
 {
@@ -156,7 +166,7 @@ static int run(struct replay *replay)
 		       "script",
 		       (unsigned long long)tf_pcap_unseen(replay->device), TF_PACKET_MAX);
 	if (!replay->options->quiet)
-		tf_pipeline_print(replay->pipeline);
+		print_table(replay);
 	return status;
 }
 

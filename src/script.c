@@ -130,6 +130,11 @@ fail_state:
 	return err;
 }
 
+void tf_script_here(struct tf_script *script)
+{
+	script->stack = __builtin_frame_address(0);
+}
+
 static int keep_labels(struct tf_script *script)
 {
 	lua_State *L = script->L;
@@ -205,7 +210,8 @@ void tf_script_list(struct tf_script *script, void (*line)(void *arg, const char
 	lua_settop(L, SLOT_TOP);
 }
 
-void tf_script_counters(struct tf_script *script, void (*line)(void *arg, const char *text), void *arg)
+void tf_script_counters(struct tf_script *script, void (*counter)(void *arg, const char *name, double value),
+			void *arg)
 {
 	lua_State *L = script->L;
 
@@ -214,13 +220,10 @@ void tf_script_counters(struct tf_script *script, void (*line)(void *arg, const 
 		return;
 	}
 	for (int i = 1; i <= (int) lua_objlen(L, -1); i++) {
-		char text[128];
-
 		lua_rawgeti(L, SLOT_TOP + 1, i);
 		lua_rawgeti(L, -1, 1);
 		lua_rawgeti(L, -2, 2);
-		snprintf(text, sizeof(text), "counter  %-40s %s", lua_tostring(L, -2), lua_tostring(L, -1));
-		line(arg, text);
+		counter(arg, lua_tostring(L, -2), lua_tonumber(L, -1));
 		lua_settop(L, SLOT_TOP + 1);
 	}
 	lua_settop(L, SLOT_TOP);

@@ -36,11 +36,15 @@ struct tf_side {
 int tf_script_load(struct tf_script *script, const struct tf_side sides[2], uint8_t link,
 		   struct tf_error *error);
 
+/* The calling thread runs the script from now on, and no other. */
+void tf_script_here(struct tf_script *script);
+
 /* One line a registered callback, by tf_log at level INFO or to a stream of the caller's. */
 void tf_script_list(struct tf_script *script, void (*line)(void *arg, const char *text), void *arg);
 
-/* The script's counters (tf.counter), a line each: "counter  name  value". */
-void tf_script_counters(struct tf_script *script, void (*line)(void *arg, const char *text), void *arg);
+/* The script's counters (tf.counter), in the order in which they were made; names fit for a terminal. */
+void tf_script_counters(struct tf_script *script, void (*counter)(void *arg, const char *name, double value),
+			void *arg);
 
 /* Calls on_start's functions and closes registration. 0, or TF_ESCRIPT as above. */
 int tf_script_start(struct tf_script *script, struct tf_error *error);

@@ -27,7 +27,7 @@ struct tf_report {
 struct tf_script {
 	struct tf_context context; /* first: the functions of context.h are given its address */
 	lua_State *L;		   /* its stack holds the SLOT_… values, nothing else between calls */
-	const void *stack;	   /* where C's stack was when the library was opened */
+	const void *stack;	   /* where C's stack was at the beginning */
 	struct tf_allocator allocator; /* of L */
 	struct tf_outbox *outbox;
 	struct tf_expression **expressions; /* expression_count of them, by number */

@@ -86,6 +86,35 @@ static void add_rates(struct tf_text *text, const struct tf_stats *stats, double
 	tf_text_add(text, "\n%-*s %*.1f\n", NAME_WIDTH, "seconds", PACKETS_WIDTH, elapsed);
 }
 
+static void add_count(struct tf_count *sum, const struct tf_count *one)
+{
+	sum->packets += one->packets;
+	sum->bytes += one->bytes;
+}
+
+void tf_stats_add(struct tf_stats *sum, const struct tf_stats *one)
+{
+	for (int side = 0; side < 2; side++) {
+		struct tf_direction *to = &sum->direction[side];
+		const struct tf_direction *from = &one->direction[side];
+
+		add_count(&to->in, &from->in);
+		add_count(&to->forwarded, &from->forwarded);
+		add_count(&to->dropped, &from->dropped);
+		add_count(&to->replied, &from->replied);
+		add_count(&to->held, &from->held);
+		add_count(&to->errors, &from->errors);
+		add_count(&to->sent, &from->sent);
+		add_count(&to->malformed, &from->malformed);
+		to->invalid += from->invalid;
+		to->lost += from->lost;
+		to->kernel_dropped += from->kernel_dropped;
+	}
+	sum->callback_errors += one->callback_errors;
+	if (sum->started == 0 || one->started < sum->started)
+		sum->started = one->started;
+}
+
 size_t tf_stats_table(const struct tf_stats *stats, const char *left, const char *right,
 		      double elapsed, char *text, size_t size)
 {

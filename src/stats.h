@@ -34,6 +34,9 @@ struct tf_stats {
 	double started;			  /* seconds, monotonic */
 };
 
+/* Adds what one has counted to a sum, which is all zero at first and began when the first of them did. */
+void tf_stats_add(struct tf_stats *sum, const struct tf_stats *one);
+
 /*
  * Writes the table: at most size bytes with the final 0; the length written. left and right are the
  * devices' names, shortened and made printable where they must be. elapsed is in seconds, for the

@@ -162,8 +162,18 @@ int tf_worker_start(struct tf_worker *worker, struct tf_capture *capture, struct
 
 void tf_worker_run(struct tf_worker *worker)
 {
-	while (!worker->stopping)
-		uv_run(&worker->loop, UV_RUN_ONCE);
+	const uint64_t spin = worker->config.options->spin_us * UINT64_C(1000);
+	double number = 0;
+	uint64_t end = 0; /* until when it spins: some time from the last packet on */
+
+	tf_script_here(worker->config.script);
+	while (!worker->stopping) {
+		uv_run(&worker->loop, end && uv_hrtime() < end ? UV_RUN_NOWAIT : UV_RUN_ONCE);
+		if (!spin || number == tf_pipeline_number(worker->pipeline))
+			continue;
+		number = tf_pipeline_number(worker->pipeline);
+		end = uv_hrtime() + spin;
+	}
 }
 
 void tf_worker_stop(struct tf_worker *worker)
@@ -176,6 +186,7 @@ void tf_worker_finish(struct tf_worker *worker)
 {
 	if (!worker->pipeline)
 		return;
+	tf_script_here(worker->config.script);
 	tf_script_stop(worker->config.script);
 	tf_pipeline_tick(worker->pipeline); /* what on_stop sent */
 	tf_pipeline_give_up(worker->pipeline);

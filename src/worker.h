@@ -51,6 +51,7 @@ void tf_worker_run(struct tf_worker *worker);
 /* Something for a worker to do on its own thread; the caller's until it has run. */
 struct tf_worker_job {
 	void (*run)(struct tf_worker *worker, struct tf_worker_job *job);
+	void *arg; /* for run */
 	struct tf_worker_job *next;
 };
 

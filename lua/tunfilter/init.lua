@@ -35,6 +35,7 @@ local M = {
    counter = state.counter,
    random = state.random,
    keep = state.keep,
+   worker = host.worker,
 }
 
 local function callable(x)

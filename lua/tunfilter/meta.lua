@@ -21,6 +21,7 @@
 ---@field names tunfilter.NamesMaker Sets of domain names.
 ---@field args table<string, string> What `--set KEY=VALUE` gave on the command line.
 ---@field flow tunfilter.Flows The script's table of a packet's connection: `tf.flow(pkt)`.
+---@field worker integer Which worker the script runs in, from 1: with `--workers N` there are N, each with a script of its own that shares nothing with the others', and both directions of a flow come to the same one.
 ---@field keep table<string, any> A table of plain values that lives through a reload of the script.
 local tf = {}
 
@@ -56,7 +57,7 @@ function tf.on_packet(expression, callback) end
 ---@field from? tunfilter.Side Only packets that come from this side.
 ---@field name? string What messages call the callback; left out: its file and line.
 
---- Calls a function once, before the first packet. An error in it is a failed start.
+--- Calls a function once, in every worker, before the first packet. An error in it is a failed start.
 ---
 ---```lua
 ---local tf = require "tunfilter"
@@ -66,7 +67,7 @@ function tf.on_packet(expression, callback) end
 ---@param fn fun()
 function tf.on_start(fn) end
 
---- Calls a function once, after the last packet.
+--- Calls a function once, in every worker, after the last packet.
 ---
 ---```lua
 ---local tf = require "tunfilter"

@@ -24,13 +24,13 @@ function M.callbacks()
    return list
 end
 
---- The counters for the statistics: an array of { name, value as text }.
+--- The counters for the statistics: an array of { name, value }.
 function M.counters()
    local list = {}
    for i, name in ipairs(state.counters) do
       -- A name may come from a packet; a terminal is to see no control characters in it.
       local shown = name:gsub("%c", function(c) return ("\\x%02x"):format(c:byte()) end)
-      list[i] = { shown, tostring(state.counters[name]) }
+      list[i] = { shown, state.counters[name].value }
    end
    return list
 end

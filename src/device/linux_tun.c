@@ -35,6 +35,8 @@ void tf_tun_set_up(struct tf_tun *tun, int up)
 	if (up == tun->up)
 		return;
 	tun->up = (uint8_t)up;
+	if (!tun->links) /* the first queue says it */
+		return;
 	if (up)
 		tf_log(TF_LOG_INFO, "device %s is up again", tun->device.name);
 	else
@@ -46,8 +48,10 @@ static void tell_gone(struct tf_tun *tun)
 	tf_device_ready_cb ready = tun->ready;
 
 	uv_poll_stop(&tun->packets);
-	uv_poll_stop(&tun->news);
-	uv_fs_event_stop(&tun->names);
+	if (tun->links) {
+		uv_poll_stop(&tun->news);
+		uv_fs_event_stop(&tun->names);
+	}
 	tun->ready = NULL;
 	if (ready)
 		ready(&tun->device, TF_EGONE, tun->arg);
@@ -124,6 +128,12 @@ static int tun_start(struct tf_device *device, uv_loop_t *loop, tf_device_ready_
 	if (code < 0)
 		return code;
 	tun->handles = 1;
+	if (!tun->links) {
+		code = uv_poll_start(&tun->packets, UV_READABLE, on_packets);
+		if (code < 0)
+			goto fail;
+		return 0;
+	}
 	code = uv_poll_init(loop, &tun->news, tun->news_fd);
 	if (code < 0)
 		goto fail;
@@ -281,9 +291,9 @@ static int tun_dropped(struct tf_device *device, uint64_t *packets)
 {
 	struct tf_tun *tun = (struct tf_tun *)device;
 	struct tf_link_state state;
-	int code = tf_link_state(tun->links, tun->index, &state, NULL);
+	int code = tun->links ? tf_link_state(tun->links, tun->index, &state, NULL) : 0;
 
-	if (code == 0)
+	if (code == 0 && tun->links)
 		tun->dropped = state.tx_dropped - tun->dropped_before;
 	*packets = tun->dropped + tun->refused;
 	return code;
@@ -323,6 +333,7 @@ static void tun_close(struct tf_device *device)
 const struct tf_device_ops tf_device_linux_tun = {
 	.kind = "tun",
 	.open = open_tun,
+	.queue = tf_tun_queue,
 	.start = tun_start,
 	.read_batch = tun_read_batch,
 	.write_batch = tf_tun_write_batch,
@@ -334,6 +345,7 @@ const struct tf_device_ops tf_device_linux_tun = {
 const struct tf_device_ops tf_device_linux_tap = {
 	.kind = "tap",
 	.open = open_tap,
+	.queue = tf_tun_queue,
 	.start = tun_start,
 	.read_batch = tun_read_batch,
 	.write_batch = tf_tun_write_batch,

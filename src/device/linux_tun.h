@@ -26,8 +26,10 @@ struct tf_tun {
 	struct tf_device device;
 	char now[IFNAMSIZ];	 /* what it is called now; device.name is what it was at open */
 	int fd;			 /* of the TUN node, non-blocking */
+	int *queues;		 /* further ones, attached, that no device has yet: -1 where one has */
+	uint32_t queue_count;
 	int index;		 /* of the interface; stays when it is renamed */
-	struct tf_links *links;	 /* in the interface's namespace */
+	struct tf_links *links;	 /* in the interface's namespace; NULL but for the first queue */
 	int news_fd;		 /* of links: readable when an interface changed */
 	char netns_path[512];	 /* where the namespace's name is, or "" */
 	ino_t netns_inode;	 /* what it names */
@@ -54,6 +56,8 @@ struct tf_tun {
 
 int tf_tun_open(struct tf_device **out, const struct tf_device_spec *spec,
 		const struct tf_device_ops *ops, uint8_t link, struct tf_error *error);
+int tf_tun_queue(struct tf_device **out, struct tf_device *device, uint32_t i,
+		 struct tf_error *error);
 void tf_tun_free(struct tf_tun *tun);
 
 /* Which offload a new device has here, for tf_tun_offload_text(); -1: there can be no device. */

@@ -36,18 +36,34 @@ static int check_name(const struct tf_device_spec *spec, struct tf_error *error)
 	return 0;
 }
 
-/* Opens what belongs to one namespace: the node (its interface will be made there) and netlink. */
-static int open_here(struct tf_tun *tun, struct tf_error *error)
+static int open_node(int *fd, struct tf_error *error)
 {
 	char text[1024];
 	int code;
 
-	tun->fd = open(NODE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (tun->fd < 0) {
-		code = -errno;
-		tf_doctor_tun(-code, text, sizeof(text));
-		return tf_error_set(error, code, "%s", text);
-	}
+	*fd = open(NODE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (*fd >= 0)
+		return 0;
+	code = -errno;
+	tf_doctor_tun(-code, text, sizeof(text));
+	return tf_error_set(error, code, "%s", text);
+}
+
+/*
+ * Opens what belongs to one namespace: the node (its interface will be made there), once a queue, and
+ * netlink.
+ */
+static int open_here(struct tf_tun *tun, const struct tf_device_spec *spec, struct tf_error *error)
+{
+	uint32_t more = spec->queues > 1 ? spec->queues - 1 : 0;
+	int code = open_node(&tun->fd, error);
+
+	if (code == 0 && more && !(tun->queues = calloc(more, sizeof(*tun->queues))))
+		return tf_error_set(error, UV_ENOMEM, "out of memory");
+	while (code == 0 && tun->queue_count < more)
+		code = open_node(&tun->queues[tun->queue_count++], error);
+	if (code < 0)
+		return code;
 	code = tf_links_open(&tun->links, error);
 	return code < 0 ? code : tf_links_watch(tun->links, &tun->news_fd, error);
 }
@@ -74,7 +90,7 @@ static int open_there(struct tf_tun *tun, const struct tf_device_spec *spec, uin
 	if (stat("/proc/self/ns/net", &there) == 0)
 		*home = there.st_ino;
 	if (fd < 0 && !*spec->netns)
-		return open_here(tun, error);
+		return open_here(tun, spec, error);
 	if (fd < 0)
 		fd = tf_netns_open(spec->netns, tun->device.where, sizeof(tun->device.where),
 				   error);
@@ -88,7 +104,7 @@ static int open_there(struct tf_tun *tun, const struct tf_device_spec *spec, uin
 		remember_path(tun, spec->netns, there.st_ino);
 	code = tf_netns_enter(fd, &back, error);
 	if (code == 0) {
-		code = open_here(tun, error);
+		code = open_here(tun, spec, error);
 		tf_netns_return(back);
 	}
 	if (fd != spec->netns_fd)
@@ -97,10 +113,10 @@ static int open_there(struct tf_tun *tun, const struct tf_device_spec *spec, uin
 }
 
 /* The kernel answers EINVAL for an interface that is there but not as we ask for it. */
-static int explain_mismatch(const struct tf_link_state *state, const char *kind,
+static int explain_mismatch(const struct tf_link_state *state, const struct tf_device_spec *spec,
 			    struct tf_error *error)
 {
-	const char *other = state->tap ? "tap" : "tun";
+	const char *kind = spec->kind, *other = state->tap ? "tap" : "tun";
 
 	if (strcmp(state->kind, "tun"))
 		return tf_error_set(error, UV_EEXIST,
@@ -111,19 +127,14 @@ static int explain_mismatch(const struct tf_link_state *state, const char *kind,
 	if (strcmp(other, kind))
 		return tf_error_set(error, UV_EEXIST, "\"%s\" is a %s, no %s: write %s:%s",
 				    state->name, other, kind, other, state->name);
-	if (state->multi_queue && state->queues > 0)
-		return tf_error_set(error, TF_EBUSY,
-				    "another program holds \"%s\", with several "
-				    "queues: end it, or choose another name",
-				    state->name);
-	if (state->multi_queue)
+	if (spec->queues > 1 && !state->multi_queue)
 		return tf_error_set(
 			error, UV_EINVAL,
-			"\"%s\" was made for several queues "
-			"(multi_queue), which tunfilter does not use: make it anew with "
-			"`ip tuntap del dev %s mode %s multi_queue` and `ip tuntap add dev "
-			"%s mode %s`",
-			state->name, state->name, kind, state->name, kind);
+			"\"%s\" was made for one queue, and --workers %u takes %u: make it anew "
+			"with `ip tuntap del dev %s mode %s` and `ip tuntap add dev %s mode %s "
+			"multi_queue`, or leave --workers out",
+			state->name, spec->queues, spec->queues, state->name, kind, state->name,
+			kind);
 	return tf_error_set(error, UV_EINVAL, "the kernel refuses to open \"%s\" as a %s: %s",
 			    state->name, kind, uv_strerror(UV_EINVAL));
 }
@@ -141,7 +152,7 @@ static int explain_attach(int code, const struct tf_device_spec *spec,
 		return tf_error_set(error, TF_EEXHAUSTED, "no free %s device is left: %s",
 				    spec->kind, uv_strerror(code));
 	if (code == UV_EINVAL && state)
-		return explain_mismatch(state, spec->kind, error);
+		return explain_mismatch(state, spec, error);
 	if (code == UV_EPERM && state)
 		return tf_error_set(
 			error, code,
@@ -223,6 +234,12 @@ static int agree_on_offload(struct tf_tun *tun, const struct tf_device_spec *spe
 	return 0;
 }
 
+static int explain_queue(int code, const struct tf_tun *tun, uint32_t number, struct tf_error *error)
+{
+	return tf_error_set(error, code, "can't open queue %u of \"%s\": %s", number, tun->device.name,
+			    uv_strerror(code));
+}
+
 /* Creates the interface or attaches to the one there is; *created tells which. */
 static int attach(struct tf_tun *tun, const struct tf_device_spec *spec, int *created,
 		  struct tf_error *error)
@@ -233,6 +250,13 @@ static int attach(struct tf_tun *tun, const struct tf_device_spec *spec, int *cr
 
 	*created = !*spec->name || tf_link_index(tun->links, spec->name, &tun->index, NULL) < 0 ||
 		   tf_link_state(tun->links, tun->index, &state, NULL) < 0;
+	if (!*created && state.multi_queue && state.queues > 0)
+		return tf_error_set(error, TF_EBUSY,
+				    "another program holds \"%s\", with %u queue%s: end it, or choose "
+				    "another name",
+				    spec->name, state.queues, state.queues == 1 ? "" : "s");
+	if (spec->queues > 1 || (!*created && state.multi_queue))
+		request.ifr_flags |= IFF_MULTI_QUEUE;
 	strcpy(request.ifr_name, spec->name);
 	if (!spec->no_offload)
 		request.ifr_flags |= IFF_VNET_HDR;
@@ -240,6 +264,10 @@ static int attach(struct tf_tun *tun, const struct tf_device_spec *spec, int *cr
 		return explain_attach(-errno, spec, *created ? NULL : &state, error);
 	strcpy(tun->device.name, request.ifr_name);
 	strcpy(tun->now, request.ifr_name);
+	/* Before the interface is up, so that no packet comes on another queue than those after it. */
+	for (uint32_t i = 0; i < tun->queue_count; i++)
+		if (ioctl(tun->queues[i], TUNSETIFF, &request) < 0)
+			return explain_queue(-errno, tun, i + 2, error);
 	return tf_link_index(tun->links, tun->device.name, &tun->index, error);
 }
 
@@ -277,13 +305,43 @@ static int configure(struct tf_tun *tun, const struct tf_device_spec *spec, int 
 
 void tf_tun_free(struct tf_tun *tun)
 {
-	tf_links_close(tun->links);
+	if (tun->links)
+		tf_links_close(tun->links);
+	for (uint32_t i = 0; i < tun->queue_count; i++)
+		if (tun->queues[i] >= 0)
+			close(tun->queues[i]);
+	free(tun->queues);
 	tf_tun_writer_free(tun->writer);
 	if (tun->fd >= 0)
 		close(tun->fd);
 	free(tun->cut);
 	free(tun->rest);
 	free(tun);
+}
+
+int tf_tun_queue(struct tf_device **out, struct tf_device *device, uint32_t i,
+		 struct tf_error *error)
+{
+	struct tf_tun *first = (struct tf_tun *)device, *tun = calloc(1, sizeof(*tun));
+
+	if (!tun)
+		return tf_error_set(error, UV_ENOMEM, "out of memory");
+	tun->device = first->device;
+	strcpy(tun->now, first->now);
+	tun->index = first->index;
+	tun->news_fd = -1;
+	tun->up = first->up;
+	tun->quiet_tap = first->quiet_tap;
+	tun->offload = first->offload;
+	tun->vnet = first->vnet;
+	if (tun->vnet && !(tun->cut = malloc(sizeof(*tun->cut)))) {
+		free(tun);
+		return tf_error_set(error, UV_ENOMEM, "out of memory");
+	}
+	tun->fd = first->queues[i - 1];
+	first->queues[i - 1] = -1;
+	*out = &tun->device;
+	return 0;
 }
 
 int tf_tun_open(struct tf_device **out, const struct tf_device_spec *spec,

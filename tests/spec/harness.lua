@@ -5,6 +5,7 @@ local packet = require "tunfilter.packet"
 -- What the program would give the library.
 core.host.args = {}
 core.host.seed = 1
+core.host.worker = 1
 core.host.log = print
 core.host.link = function() return core.C.TF_LINK_IP end
 core.host.expression = function() return 0 end

@@ -176,9 +176,38 @@ static void test_other_interfaces(void **state)
 	must_refuse("tap:oth0", UV_EEXIST, "write tun:oth0");
 	run("ip link del oth0 && ip tuntap add dev oth0 mode tap");
 	must_refuse("tun:oth0", UV_EEXIST, "write tap:oth0");
-	run("ip link del oth0 && ip tuntap add dev oth0 mode tun multi_queue");
-	must_refuse("tun:oth0", UV_EINVAL, "multi_queue");
 	run("ip link del oth0");
+}
+
+/* Packets of a flow come on queues of one number of both devices; a device of one queue is no device of two. */
+static void test_queues(void **state)
+{
+	struct tf_device_spec spec;
+	struct tf_device *device, *second;
+	int spare;
+
+	NEEDS_NAMESPACE();
+	assert_int_equal(tf_device_spec_parse(&spec, "tun:many0", &error), 0);
+	spec.queues = 3;
+	assert_int_equal(tf_device_open(&device, &spec, &error), 0);
+	assert_int_equal(tf_device_queue(&second, device, 2, &error), 0);
+	run("ip -d link show many0 | grep -q 'numqueues 3'");
+	must_refuse("tun:many0", TF_EBUSY, "with 3 queues");
+	tf_device_close(second);
+	tf_device_close(device);
+	spare = open("/dev/null", O_RDONLY | O_CLOEXEC); /* no descriptor was left open */
+	run("ip tuntap add dev many0 mode tun");
+	assert_int_equal(tf_device_open(&device, &spec, &error), UV_EINVAL);
+	assert_non_null(strstr(error.text, "\"many0\" was made for one queue, and --workers 3"));
+	run("ip link del many0 && ip tuntap add dev many0 mode tun multi_queue");
+	assert_int_equal(tf_device_open(&device, &spec, &error), 0);
+	tf_device_close(device);
+	device = must_open("tun:many0");
+	tf_device_close(device);
+	run("ip link del many0");
+	assert_int_equal(open("/dev/null", O_RDONLY | O_CLOEXEC), spare + 1);
+	close(spare);
+	close(spare + 1);
 }
 
 /* All 32,768 numbers that the kernel gives are taken, as alternative names of a few interfaces. */
@@ -384,6 +413,7 @@ int main(void)
 		cmocka_unit_test(test_names_refused),
 		cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_other_interfaces),
+		cmocka_unit_test(test_queues),
 		cmocka_unit_test(test_exhausted),
 		cmocka_unit_test(test_ordinary_user),
 		cmocka_unit_test(test_no_descriptor_leaks),

@@ -96,6 +96,8 @@ static void reads_options(void **state)
 	assert_int_equal(options.device[TF_RIGHT].netns_fd, -1);
 	assert_int_equal(options.unsafe + options.verbose + options.quiet + options.lab_pid, 0);
 	assert_true(options.stats_seconds == 0);
+	assert_int_equal(options.workers, 1);
+	assert_int_equal(options.spin_us, 0);
 	assert_false(options.device[TF_LEFT].no_offload || options.device[TF_RIGHT].no_offload);
 	assert_int_equal(options.setting_count, 0);
 	assert_null(options.on_right);
@@ -118,10 +120,13 @@ static void reads_options(void **state)
 	assert_int_equal(options.quiet, 0);
 	tf_options_free(&options);
 
-	take("-q rules.lua --stats=86400 --on-error=forward --on-error=drop --left tap --left "
+	take("-q --workers 64 --spin 1000000 rules.lua --stats=86400 --on-error=forward --on-error=drop --left tap --left "
 	     "tun");
 	assert_int_equal(options.quiet, 1);
 	assert_true(options.stats_seconds == 86400);
+	assert_int_equal(options.workers, 64);
+	assert_int_equal(options.device[TF_RIGHT].queues, 64);
+	assert_int_equal(options.spin_us, 1000000);
 	assert_int_equal(options.on_error, TF_VERDICT_DROP);
 	assert_string_equal(options.device[TF_LEFT].kind, "tun");
 	tf_options_free(&options);
@@ -217,6 +222,12 @@ static void refuses(void **state)
 		{"rules.lua --set =80", "KEY=VALUE|'=80'"},
 		{"rules.lua --on-error pass", "drop or forward, not 'pass'"},
 		{"rules.lua --on-error dro", "not 'dro'"},
+		{"rules.lua --workers 0", "1 to 64, not '0'"},
+		{"rules.lua --workers 65", "not '65'"},
+		{"rules.lua --workers 2x", "not '2x'"},
+		{"check rules.lua --workers 2", "--workers is not an option of check, but of run, lab"},
+		{"rules.lua --spin 1000001", "0 to 1000000, not '1000001'"},
+		{"rules.lua --spin -1", "not '-1'"},
 		{"rules.lua --stats 0", "0.001 to 86400, not '0'"},
 		{"rules.lua --stats -1", "not '-1'"},
 		{"rules.lua --stats 86401", "not '86401'"},
