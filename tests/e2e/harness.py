@@ -74,7 +74,7 @@ class Place:
 
     def environment(self):
         env = dict(os.environ, PATH="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", HOME=str(self.path), NO_COLOR="1", LC_ALL="C.UTF-8")
-        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS"):
             options = [env[name]] if env.get(name) else []
             env[name] = ":".join([*options, "log_path=%s/sanitizer" % self.path])
         return env
