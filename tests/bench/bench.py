@@ -16,10 +16,9 @@ import sweeps
 from candidates import ALL
 from hosts import Failed, Link
 from measures import FIGURES, MEASURES
-from results import REFERENCES, Results, judge
+from results import NEEDED, REFERENCES, Results, judge
 
 SHOWN = ALL + capture.PROGRAMS
-JUDGED = ("scapy", "drain", "large", "look", "nat", "look-2")
 QUICK_BUDGET = 75  # seconds after which --quick begins no round
 
 
@@ -48,8 +47,8 @@ def arguments():
 def chosen(o):
     """Candidates, measures and sweeps that the words of --only name; of a kind of which none is
     named, all."""
-    names = [c.name for c in ALL if not o.quick or c.name in JUDGED]
-    candidates = [c for c in ALL if c.name in ([n for n in o.only if n in {c.name for c in ALL}] or names)]
+    names = {name for _, name in NEEDED} if o.quick else {c.name for c in ALL}
+    candidates = [c for c in ALL if c.name in o.only] or [c for c in ALL if c.name in names]
     measures = {n: m for n, m in MEASURES.items() if n in o.only}
     wanted = [n for n in [*sweeps.SWEEPS, "capture"] if n in o.only]
     if not measures and not wanted:
@@ -117,8 +116,8 @@ class Field:
 
     def measure(self, turn, name, function, o):
         for candidate, link in list(self.links.items()):
-            if candidate == "scapy" and o.quick and turn > 0:
-                continue  # it is the one that takes its time
+            if o.quick and ((name, candidate) not in NEEDED or candidate == "scapy" and turn > 0):
+                continue  # scapy takes its time
             self.progress.say(f"round {turn + 1} of {o.rounds}: {name}, {candidate}")
             try:
                 link.alive()

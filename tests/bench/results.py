@@ -64,6 +64,50 @@ class Results:
         return found
 
 
+class Ratio:
+    """The median of a candidate's ratios to a reference."""
+
+    def __init__(self, figure, candidate, reference):
+        self.figure, self.candidate, self.reference = figure, candidate, reference
+        self.needs = {(figure, candidate), (figure, reference)}
+
+    def __call__(self, results):
+        return results.ratio(self.figure, self.candidate, self.reference)
+
+
+class Median:
+    """A candidate's figure itself."""
+
+    def __init__(self, figure, candidate):
+        self.figure, self.candidate, self.needs = figure, candidate, {(figure, candidate)}
+
+    def __call__(self, results):
+        return results.median(self.figure, self.candidate)
+
+
+class Worst(Median):
+    """The largest of all rounds."""
+
+    def __call__(self, results):
+        return max(results.values(self.figure, self.candidate), default=None)
+
+
+class Point:
+    """A point of a sweep, or how many times as much as another one it is."""
+
+    needs = frozenset()
+
+    def __init__(self, sweep, series, x, to=None):
+        self.place, self.x, self.to = (sweep, series), x, to
+
+    def __call__(self, results):
+        value = results.at(*self.place, self.x)
+        if self.to is None or value is None:
+            return value
+        other = results.at(*self.place, self.to)
+        return value / other if other else None
+
+
 class Aim:
     """One line of "How it is judged": what is compared, and what it has to be. least and most bound
     it; without either it is only said."""
@@ -85,45 +129,30 @@ class Aim:
                 "shown": "not measured" if value is None else f"{value:,.{self.digits}f}{self.unit}"}
 
 
-def _ratio(figure, candidate, reference):
-    return lambda results: results.ratio(figure, candidate, reference)
-
-
-def _median(figure, candidate):
-    return lambda results: results.median(figure, candidate)
-
-
-def _most(figure, candidate):
-    return lambda results: max(results.values(figure, candidate), default=None)
-
-
-def _flows(results):
-    few, many = results.at("flows", "tf.flow", 10), results.at("flows", "tf.flow", 1_000_000)
-    return many / few if few and many else None
-
-
 AIMS = [
-    *(Aim(f"{FIGURES[name].title}, looking at every packet, to {words}", _ratio(name, "look", reference), least)
+    *(Aim(f"{FIGURES[name].title}, looking at every packet, to {words}", Ratio(name, "look", reference), least)
       for name in ("tcp1", "tcp4")
       for words, reference, least in (("the C pass-through", "large", 0.8), ("the plain C drain", "drain", 5),
                                       ("scapy", "scapy", 1000))),
-    *(Aim(f"{FIGURES[name].title}, editing every packet, to the C pass-through", _ratio(name, "nat", "large"), 0.7)
+    *(Aim(f"{FIGURES[name].title}, editing every packet, to the C pass-through", Ratio(name, "nat", "large"), 0.7)
       for name in ("tcp1", "tcp4")),
-    Aim("64-byte packets, one flow, to the plain C drain", _ratio("udp", "look", "drain"), 1.2),
-    Aim("64-byte packets, 64 flows mixed, to the plain C drain", _ratio("udp64", "look", "drain"), 1.0),
-    Aim("Ping-pong when idle, half, to the plain C drain", _ratio("ping", "look", "drain"), most=1.1),
-    Aim("Ping-pong beside one TCP stream, half", _median("loaded", "look"), most=100, digits=1, unit=" µs"),
-    Aim("Lost of a burst of 2,048, worst round", _most("burst", "look"), most=0, digits=0),
-    Aim("--workers 2 to 1, 64-byte packets of 8 flows", _ratio("udp8", "look-2", "look")),
-    Aim("--workers 2, lost at a load that one core carries, worst round", _most("paced", "look-2"), most=0,
+    Aim("64-byte packets, one flow, to the plain C drain", Ratio("udp", "look", "drain"), 1.2),
+    Aim("64-byte packets, 64 flows mixed, to the plain C drain", Ratio("udp64", "look", "drain"), 1.0),
+    Aim("Ping-pong when idle, half, to the plain C drain", Ratio("ping", "look", "drain"), most=1.1),
+    Aim("Ping-pong beside one TCP stream, half", Median("loaded", "look"), most=100, digits=1, unit=" µs"),
+    Aim("Lost of a burst of 2,048, worst round", Worst("burst", "look"), most=0, digits=0),
+    Aim("--workers 2 to 1, 64-byte packets of 8 flows", Ratio("udp8", "look-2", "look")),
+    Aim("--workers 2, lost at a load that one core carries, worst round", Worst("paced", "look-2"), most=0,
         unit=" in a thousand"),
-    Aim("Cost a packet with a million flows, to that with 10", _flows, most=3),
-    Aim("1,000 callbacks, each on another expression", lambda r: r.at("callbacks", "expressions", 1000), digits=0,
+    Aim("Cost a packet with a million flows, to that with 10", Point("flows", "tf.flow", 1_000_000, to=10), most=3),
+    Aim("1,000 callbacks, each on another expression", Point("callbacks", "expressions", 1000), digits=0,
         unit=" ns a packet"),
-    Aim("Start to first packet", _median("start", "look"), most=50, digits=1, unit=" ms"),
-    Aim("Processor time when idle", _median("idle", "look"), most=0, digits=0, unit=" µs a second"),
-    Aim("Memory at full load, one worker", _most("memory", "look"), most=64, digits=1, unit=" MB"),
+    Aim("Start to first packet", Median("start", "look"), most=50, digits=1, unit=" ms"),
+    Aim("Processor time when idle", Median("idle", "look"), most=0, digits=0, unit=" µs a second"),
+    Aim("Memory at full load, one worker", Worst("memory", "look"), most=64, digits=1, unit=" MB"),
 ]
+# What has to be measured of whom for them: (figure, candidate).
+NEEDED = set().union(*(aim.figure.needs for aim in AIMS))
 
 
 def judge(results):
