@@ -178,16 +178,14 @@ static inline int alike(const struct tf_packet *a, const struct tf_packet *b, ui
 	       !memcmp(x + 20, y + 20, options);
 }
 
-/* Whether the identification goes on as cutting will have it; for the second one it may choose. */
-static inline int id_follows(struct tf_run *run, const struct tf_packet *packet)
+/* Whether cutting will give it the identification that it has, or one that is as good. */
+static inline int id_follows(const struct tf_run *run, const struct tf_packet *packet)
 {
 	const uint8_t *first = run->first->data + run->first->network;
 	const uint8_t *ip = packet->data + packet->network;
-	uint16_t step = (uint16_t)(tf_get16(ip + 4) - tf_get16(first + 4));
 
-	if (run->count == 1)
-		run->same_id = step == 0 && ip[6] & 0x40;
-	return step == (run->same_id ? 0 : run->count);
+	return tf_get16(ip + 4) == (uint16_t)(tf_get16(first + 4) + run->count) ||
+	       (ip[6] & 0x40 && !(packet->flags & TF_EDITED));
 }
 
 /* Adds a joinable packet of the run's flow to it: 1 if that is allowed, and done. */

@@ -16,9 +16,10 @@
  * before or behind them. What is not a whole TCP or UDP packet (fragments, ICMP, ARP, malformed
  * packets…) keeps its place among all others.
  *
- * IPv4 identification: cutting counts it up from the first one's. Packets that do so are joined;
- * also, as in the kernel's own joining, packets that may not be fragmented and that all have the
- * same one: it has no meaning then and nobody may look at it (RFC 6864, 4.1).
+ * IPv4 identification: cutting counts it up from the first one's. Packets that may be fragmented
+ * are joined only if that is what they have. In one that may not, the number means nothing and
+ * nobody may look at it (RFC 6864, 4.1); so it may come out with another one, unless a script has
+ * edited it.
  */
 #ifndef TF_JOIN_H
 #define TF_JOIN_H
@@ -48,9 +49,8 @@ struct tf_run {
 	/* For tf_join alone. */
 	uint8_t open;	  /* takes more */
 	uint8_t verified; /* first's checksum is right */
-	uint8_t same_id;
-	uint16_t slot; /* its place in the table, or TF_JOIN_END */
-	uint16_t tail; /* last member */
+	uint16_t slot;	  /* its place in the table, or TF_JOIN_END */
+	uint16_t tail;	  /* last member */
 	uint32_t next_sequence;
 };
 

@@ -8,7 +8,7 @@
 #include "../segment.h"
 
 enum {
-	COPY_MAX = 256,	  /* payload up to here is cheaper to copy than to hand over as a piece */
+	COPY_MAX = 1024,  /* payload up to here is cheaper to copy than to hand over as a piece */
 	LINEAR_MAX = 2048 /* up to here the kernel is to keep a packet in one piece */
 };
 

@@ -507,23 +507,6 @@ static inline uint32_t key_of(const uint8_t *bytes, uint32_t len, uint8_t link)
 	return key << 1 | !!(packet.headers & TF_HAS_IP4) | 1u << 30;
 }
 
-static inline uint16_t id_of(const struct list *list, uint32_t i)
-{
-	return tf_get16(list->wire[i] + list->pointers[i]->network + 4);
-}
-
-/* Whether the same packet of the flow before or behind has the same identification. */
-static inline int id_is_shared(const struct list *list, uint32_t i, uint8_t link)
-{
-	uint32_t key = key_of(list->wire[i], list->wire_len[i], link);
-
-	for (uint32_t j = 0; j < list->count; j++)
-		if (j != i && key_of(list->wire[j], list->wire_len[j], link) == key &&
-		    id_of(list, j) == id_of(list, i))
-			return 1;
-	return 0;
-}
-
 static inline void hexdump(const char *what, const uint8_t *bytes, uint32_t len)
 {
 	fprintf(stderr, "%s (%u):", what, len);
@@ -559,8 +542,8 @@ static inline const char *list_came(struct list *list, const uint8_t *bytes, uin
 	if (len == list->wire_len[i]) {
 		memcpy(copy, bytes, len);
 		if (packet->headers & TF_HAS_IP4 && copy[packet->network + 6] & 0x40 &&
-		    id_is_shared(list, i, link)) {
-			tf_put16(copy + packet->network + 4, id_of(list, i));
+		    !(packet->flags & TF_EDITED)) {
+			memcpy(copy + packet->network + 4, list->wire[i] + packet->network + 4, 2);
 			tf_put16(copy + packet->network + 10, 0);
 			tf_put16(copy + packet->network + 10,
 				 (uint16_t)~sum16(copy + packet->network, 20, 0));

@@ -186,7 +186,7 @@ struct rule {
 	uint32_t runs;
 	void (*change)(struct flow *flow);
 	uint32_t bad;
-	uint32_t raw;
+	uint8_t flags; /* of the second one's descriptor */
 };
 
 #define CHANGE(name, ...)                                                                          \
@@ -218,6 +218,8 @@ CHANGE(cwr, flow->flags |= CWR)
 CHANGE(no_flags, flow->flags = 0)
 CHANGE(same_id, flow->same_id = 1)
 CHANGE(same_id_df, flow->same_id = flow->df = 1)
+CHANGE(id_gap, flow->id += 5)
+CHANGE(id_gap_df, flow->id += 5; flow->df = 1)
 CHANGE(id_wrap, flow->id = flow->id == 1000 ? 0xffff : flow->id)
 CHANGE(sequence_wrap, flow->sequence = flow->sequence ? flow->sequence : 0xffffff80)
 CHANGE(partial, flow->state = TF_PARTIAL)
@@ -258,6 +260,10 @@ static const struct rule rules[] = {
 	{"no flags", TCP | V4 | V6, 0, 3, no_flags, 0, 0},
 	{"one identification", BOTH | V4, 1, 3, same_id, 0, 0},
 	{"one identification, not to be fragmented", BOTH | V4, 1, 1, same_id_df, 0, 0},
+	{"identification goes on elsewhere", BOTH | V4, 0, 2, id_gap, 0, 0},
+	{"the same, not to be fragmented", BOTH | V4, 1, 1, id_gap_df, 0, 0},
+	{"identification that a script has set", BOTH | V4, 1, 2, id_gap_df, 0, TF_EDITED},
+	{"one that a script has left", BOTH | V4, 1, 1, df, 0, TF_EDITED},
 	{"identification wraps", BOTH | V4, 1, 1, id_wrap, 0, 0},
 	{"sequence number wraps", TCP | V4 | V6, 1, 1, sequence_wrap, 0, 0},
 	{"checksum to be computed", BOTH | V4 | V6, 1, 1, partial, 0, 0},
@@ -277,7 +283,7 @@ static const struct rule rules[] = {
 	{"reserved IP flag", BOTH | V4, 0, 3, nothing, IP_RESERVED, 0},
 	{"fragment", BOTH | V4, 0, 3, nothing, FRAGMENT, 0},
 	{"fragments", BOTH | V4, 1, 3, nothing, FRAGMENT, 0},
-	{"raw", BOTH | V4 | V6, 0, 3, nothing, 0, 1},
+	{"raw", BOTH | V4 | V6, 0, 3, nothing, 0, TF_RAW},
 	{"another flow between", BOTH | V4 | V6, 0, 2, port, 0, 0},
 };
 
@@ -293,9 +299,8 @@ static void check_rule(const struct rule *rule, int link, int v6, int udp)
 			rule->change(&odd);
 		if (rule->change == port) /* its numbers are not these */
 			flow.id--, flow.sequence -= 100;
-		if (emit(list, &odd, 100, rule->all || i == 1 ? rule->bad : 0, NULL) && rule->raw &&
-		    i == 1)
-			list->pointers[i]->flags |= TF_RAW;
+		if (emit(list, &odd, 100, rule->all || i == 1 ? rule->bad : 0, NULL) && i == 1)
+			list->pointers[i]->flags |= rule->flags;
 		if (rule->change == port && i == 1)
 			continue;
 		flow.id = odd.id;
