@@ -76,7 +76,8 @@ def own_namespaces():
     elif not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         why = "/dev/net/tun is not open to ordinary users here"
     if why:
-        raise SystemExit(f"scripts/bench: {why}: run it as root (it touches only namespaces of its own)")
+        print(f"scripts/bench: {why}: run it as root (it touches only namespaces of its own)", file=sys.stderr)
+        raise SystemExit(3)
     os.execvp(into[0], [*into, sys.executable, *sys.argv])
 
 

@@ -15,10 +15,12 @@
  * signal ends it.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
-#include <linux/if.h>
 #include <linux/if_tun.h>
+#include <linux/rtnetlink.h>
 #include <linux/virtio_net.h>
+#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -58,6 +60,35 @@ static void enter(const char *pid)
 	close(ns);
 }
 
+/* By netlink, since the ioctl is not for the root of a user namespace. */
+static void set_queue(int queue)
+{
+	struct {
+		struct nlmsghdr header;
+		struct ifinfomsg link;
+		struct rtattr attribute;
+		int queue;
+	} message = {
+		.header = {sizeof(message), RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, 0, 0},
+		.link.ifi_index = (int)if_nametoindex(NAME),
+		.attribute = {RTA_LENGTH(sizeof(int)), IFLA_TXQLEN},
+		.queue = queue,
+	};
+	struct {
+		struct nlmsghdr header;
+		struct nlmsgerr error;
+		char rest[256];
+	} answer;
+	int sock = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+	check(send(sock, &message, sizeof(message), 0) < 0, "netlink");
+	check(recv(sock, &answer, sizeof(answer), 0) < (ssize_t)NLMSG_LENGTH(sizeof(int)),
+	      "netlink");
+	errno = -answer.error.error;
+	check(errno != 0, "txqueuelen");
+	close(sock);
+}
+
 /* Address, MTU and queue of the device in this namespace; then it is up. */
 static void configure(const char *address, int mtu, int queue)
 {
@@ -68,8 +99,7 @@ static void configure(const char *address, int mtu, int queue)
 	check(sock < 0, "socket");
 	request.ifr_mtu = mtu;
 	check(ioctl(sock, SIOCSIFMTU, &request) != 0, "SIOCSIFMTU");
-	request.ifr_qlen = queue;
-	check(ioctl(sock, SIOCSIFTXQLEN, &request) != 0, "SIOCSIFTXQLEN");
+	set_queue(queue);
 	check(inet_pton(AF_INET, address, &in.sin_addr) != 1, address);
 	memcpy(&request.ifr_addr, &in, sizeof(in));
 	check(ioctl(sock, SIOCSIFADDR, &request) != 0, "SIOCSIFADDR");
