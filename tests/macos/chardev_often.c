@@ -62,6 +62,7 @@ int main(int argc, char **argv)
 {
 	int times = argc > 1 ? atoi(argv[1]) : 1000, descriptors, threads;
 	size_t memory = 0;
+	long more;
 
 	once("tun");
 	once("tap");
@@ -72,9 +73,10 @@ int main(int argc, char **argv)
 		if (i == times / 10)
 			memory = mallinfo2().uordblks;
 	}
-	printf("%d times: %d descriptors, %d threads and %ld bytes more\n", times,
-	       entries("/proc/self/fd") - descriptors, entries("/proc/self/task") - threads,
-	       (long)(mallinfo2().uordblks - memory));
-	return entries("/proc/self/fd") != descriptors || entries("/proc/self/task") != threads ||
-	       mallinfo2().uordblks > memory + 4096;
+	descriptors = entries("/proc/self/fd") - descriptors;
+	threads = entries("/proc/self/task") - threads;
+	more = (long)(mallinfo2().uordblks - memory);
+	printf("%d times: %d descriptors, %d threads and %ld bytes more\n", times, descriptors, threads,
+	       more);
+	return descriptors != 0 || threads != 0 || more > 4096;
 }

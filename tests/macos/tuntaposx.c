@@ -16,8 +16,8 @@
  * - A read that is shorter than the packet loses the rest of it. A write that is longer than the MTU is
  *   cut, and says how much it took.
  * - Reads wait unless fcntl() said otherwise; O_NONBLOCK in open() does nothing.
- * - select() looks at the queue alone, and is not woken when the interface comes up. The queue has 128
- *   packets; what comes when it is full is lost.
+ * - select() looks at the queue alone, and is not woken when the interface comes up. What comes when the
+ *   queue is full is lost; it has 128 packets where that may be set.
  *
  * What is not: kqueue has no counterpart here, and poll() works. The interface is a TUN or TAP of Linux.
  */
@@ -97,11 +97,14 @@ static struct ifreq request_of(const struct node *node)
 	return request;
 }
 
-static int is_up(const struct node *node)
+/* 0, -EIO where the interface is down, or -ENXIO where it is no more. */
+static int look(const struct node *node)
 {
 	struct ifreq request = request_of(node);
 
-	return ioctl(node->control, SIOCGIFFLAGS, &request) == 0 && request.ifr_flags & IFF_UP;
+	if (ioctl(node->control, SIOCGIFFLAGS, &request) < 0)
+		return -ENXIO;
+	return request.ifr_flags & IFF_UP ? 0 : -EIO;
 }
 
 /* Makes the interface in the namespace where this thread is. */
@@ -116,7 +119,8 @@ static int make_here(struct node *node)
 		return -1;
 	request = request_of(node);
 	request.ifr_qlen = QUEUE;
-	return ioctl(node->control, SIOCSIFTXQLEN, &request);
+	ioctl(node->control, SIOCSIFTXQLEN, &request); /* only root outside of any container may */
+	return 0;
 }
 
 static void unmake(struct node *node)
@@ -213,10 +217,11 @@ static int next_packet(struct node *node, const struct fuse_file_info *file, cha
 {
 	for (;;) {
 		struct pollfd readable = {.fd = node->fd, .events = POLLIN};
+		int code = look(node);
 		ssize_t length;
 
-		if (!is_up(node))
-			return -EIO;
+		if (code < 0)
+			return code;
 		length = read(node->fd, packet, LONGEST);
 		if (length >= 0)
 			return (int)length;
@@ -257,14 +262,13 @@ static int node_write(const char *path, const char *bytes, size_t size, off_t of
 	struct node *node = (struct node *)(uintptr_t)file->fh;
 	struct ifreq request = request_of(node);
 	size_t limit = size;
-	int code = 0;
+	int code;
 
 	(void)path;
 	(void)offset;
 	pthread_mutex_lock(&node->lock);
-	if (!is_up(node)) {
-		code = -EIO;
-	} else if (ioctl(node->control, SIOCGIFMTU, &request) == 0) {
+	code = look(node);
+	if (code == 0 && ioctl(node->control, SIOCGIFMTU, &request) == 0) {
 		limit = (size_t)request.ifr_mtu + (is_tap(node) ? 14 : 0);
 		limit = limit < size ? limit : size;
 		if (write(node->fd, bytes, limit) < 0 && errno == EBADFD)

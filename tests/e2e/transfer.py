@@ -1,0 +1,55 @@
+"""A TCP transfer of so many bytes, for hosts of tests: both ends by themselves, and what has to arrive.
+
+python3 transfer.py serve PORT BYTES       waits for one connection, and sends
+python3 transfer.py fetch ADDRESS PORT     prints the SHA-256 of what comes, and how much it was
+"""
+
+import hashlib
+import socket
+import sys
+import time
+
+
+def blocks(count):
+    """So many bytes, always the same, in pieces that all differ."""
+    seed = b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(2048))
+    for number in range(0, count, len(seed)):
+        yield (b"%032d" % number + seed[32:])[: count - number]
+
+
+def digest(count):
+    """What fetch prints when all of it came."""
+    sha = hashlib.sha256()
+    for block in blocks(count):
+        sha.update(block)
+    return "%s %d\n" % (sha.hexdigest(), count)
+
+
+def serve(port, count):
+    server = socket.create_server(("", int(port)))
+    server.settimeout(120)
+    connection, _ = server.accept()
+    connection.settimeout(120)
+    with connection:
+        for block in blocks(int(count)):
+            connection.sendall(block)
+
+
+def fetch(address, port):
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            connection = socket.create_connection((address, int(port)), timeout=120)
+            break
+        except ConnectionRefusedError:  # it has not begun to listen
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    sha, count = hashlib.sha256(), 0
+    while piece := connection.recv(1 << 20):
+        sha.update(piece)
+        count += len(piece)
+    print(sha.hexdigest(), count)
+
+
+if __name__ == "__main__":
+    {"serve": serve, "fetch": fetch}[sys.argv[1]](*sys.argv[2:])
