@@ -82,7 +82,7 @@ static int stop(struct tf_app *app, int status)
 }
 
 /* On a worker's thread; the last one prints for all. */
-static void tell(struct tf_worker *worker, struct tf_worker_job *job)
+static void add_to_table(struct tf_worker *worker, struct tf_worker_job *job)
 {
 	struct tf_app *app = job->arg;
 
@@ -359,7 +359,7 @@ static void run_all(struct tf_app *app,
 		seat->app = app;
 		seat->options = *app->options;
 		seat->options.worker = i;
-		seat->tell = (struct tf_worker_job){.run = tell, .arg = app};
+		seat->tell = (struct tf_worker_job){.run = add_to_table, .arg = app};
 		seat->end = (struct tf_worker_job){.run = end_worker};
 	}
 	tf_interrupt_watch(ask_to_end, app);

@@ -1,10 +1,9 @@
 /* `tunfilter doctor` on Windows. */
-#include "device/wintun_library.h" /* before uv.h, which needs winsock2.h first */
-
 #include "doctor.h"
 
 #include <stdio.h>
 
+#include "device/wintun_library.h"
 #include "doctor_parts.h"
 #include "system_windows.h"
 

@@ -3,8 +3,6 @@
 #include <iphlpapi.h>
 #include <netioapi.h>
 #include <string.h>
-#include <winsock2.h> /* before the others */
-#include <ws2tcpip.h>
 
 #include "system_windows.h"
 

@@ -24,6 +24,7 @@ target_compile_options(tf_flags INTERFACE -Wall -Wextra -Wshadow -Wstrict-protot
 if(WIN32) # of its headers what Windows 10 has, without the rest of their names; C's printf; no DLLs beside us
   target_compile_definitions(tf_flags INTERFACE _WIN32_WINNT=0x0A00 WIN32_LEAN_AND_MEAN NOMINMAX
                              __USE_MINGW_ANSI_STDIO=1)
+  target_compile_options(tf_flags INTERFACE -include "${PROJECT_SOURCE_DIR}/src/names_windows.h")
   target_link_options(tf_flags INTERFACE -static)
 endif()
 if(TF_WERROR)

@@ -1,8 +1,6 @@
 #include "kinds.h"
-
-#include "wintun.h" /* before what includes uv.h */
-
 #include "memory.h"
+#include "wintun.h"
 
 static const struct tf_device_ops *const kinds[] = {
 	&tf_device_wintun,

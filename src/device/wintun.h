@@ -3,10 +3,9 @@
 #ifndef TF_DEVICE_WINTUN_H
 #define TF_DEVICE_WINTUN_H
 
-#include "wintun_library.h" /* before uv.h, which needs winsock2.h first */
-
 #include "../device.h"
 #include "../watch_windows.h"
+#include "wintun_library.h"
 
 extern const struct tf_device_ops tf_device_wintun;
 

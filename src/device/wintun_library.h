@@ -6,7 +6,7 @@
 #ifndef TF_DEVICE_WINTUN_LIBRARY_H
 #define TF_DEVICE_WINTUN_LIBRARY_H
 
-#include <winsock2.h> /* brings windows.h */
+#include <windows.h>
 
 #include "../error.h"
 

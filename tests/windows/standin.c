@@ -130,7 +130,7 @@ static struct adapter *make(LPCWSTR wide)
 	wcsncpy(adapter->name, wide, 63);
 	adapter->number = InterlockedIncrement(&adapters_made);
 	if (ports)
-		sscanf(ports, "%d:%d", &adapter->port, &adapter->peer);
+		adapter->peer = atoi(ports);
 	driver_runs = 1;
 	open_adapters[slot] = adapter;
 	return adapter;
@@ -189,26 +189,28 @@ EXPORT void WINAPI WintunGetAdapterLUID(struct adapter *adapter, void *luid)
 	memcpy(luid, &value, sizeof(value));
 }
 
-/* Its socket; 0 or an error code. */
+/* Its socket, at a port of the system's choice, of which the peer is told; 0 or an error code. */
 static DWORD open_socket(struct session *session)
 {
+	static const char hello[] = {(char)255, 'h', 'e', 'l', 'l', 'o'};
 	int size = 8 << 20;
 	WSADATA data;
 
 	WSAStartup(MAKEWORD(2, 2), &data);
 	session->self.sin_family = session->peer.sin_family = AF_INET;
 	session->self.sin_addr.s_addr = session->peer.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	session->self.sin_port = htons((u_short)session->adapter->port);
 	session->peer.sin_port = htons((u_short)session->adapter->peer);
 	session->socket = socket(AF_INET, SOCK_DGRAM, 0);
 	setsockopt(session->socket, SOL_SOCKET, SO_RCVBUF, (char *)&size, sizeof(size));
 	setsockopt(session->socket, SOL_SOCKET, SO_SNDBUF, (char *)&size, sizeof(size));
-	if (bind(session->socket, (struct sockaddr *)&session->self, sizeof(session->self)) == 0) {
-		size = sizeof(session->self); /* where no port was given: the one that it has now */
-		getsockname(session->socket, (struct sockaddr *)&session->self, &size);
-		return 0;
-	}
-	return (DWORD)WSAGetLastError();
+	if (bind(session->socket, (struct sockaddr *)&session->self, sizeof(session->self)) != 0)
+		return (DWORD)WSAGetLastError();
+	size = sizeof(session->self);
+	getsockname(session->socket, (struct sockaddr *)&session->self, &size);
+	if (session->adapter->peer)
+		sendto(session->socket, hello, sizeof(hello), 0, (struct sockaddr *)&session->peer,
+		       sizeof(session->peer));
+	return 0;
 }
 
 EXPORT struct session *WINAPI WintunStartSession(struct adapter *adapter, DWORD capacity)
@@ -233,7 +235,7 @@ EXPORT struct session *WINAPI WintunStartSession(struct adapter *adapter, DWORD 
 	InitializeCriticalSection(&session->out.lock);
 	error = open_socket(session);
 	if (error) {
-		say(2, "Failed to bind port %d", adapter->port);
+		say(2, "Failed to open a socket");
 		closesocket(session->socket);
 		free(session);
 		SetLastError(error);

@@ -21,7 +21,7 @@
 #ifndef STANDIN_H
 #define STANDIN_H
 
-#include <winsock2.h> /* brings windows.h */
+#include <winsock2.h>
 
 #define PACKET_MAX   0xffff
 #define PACKET_MAGIC 0x504b5453
@@ -52,7 +52,7 @@ struct ring {
 struct adapter {
 	DWORD magic;
 	WCHAR name[64];
-	int port, peer;
+	int peer;		 /* port; 0: nobody is joined to it */
 	struct session *session; /* one at a time */
 	LONG number;
 };
