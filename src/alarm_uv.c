@@ -33,14 +33,17 @@ static void on_timer(uv_timer_t *timer)
 
 void tf_alarm_set(struct tf_alarm *alarm, double due)
 {
-	double wait = due - (double)uv_hrtime() / 1e9;
+	uv_loop_t *loop = alarm->timer.loop;
+	double ms;
 
 	uv_timer_stop(&alarm->timer);
 	if (due > 1e299)
 		return;
-	uv_update_time(alarm->timer.loop); /* its timers count from the turn's beginning */
-	wait = wait < 0 ? 0 : wait > 1e9 ? 1e9 : wait;
-	uv_timer_start(&alarm->timer, on_timer, (uint64_t)ceil(wait * 1000), 0);
+	uv_update_time(loop);
+	/* The loop's clock is uv_hrtime() in whole milliseconds, so this never rings early. */
+	ms = ceil(due * 1000) - (double)uv_now(loop);
+	ms = ms < 0 ? 0 : ms > 1e12 ? 1e12 : ms;
+	uv_timer_start(&alarm->timer, on_timer, (uint64_t)ms, 0);
 }
 
 static void on_closed(uv_handle_t *handle)
