@@ -39,7 +39,7 @@ def arguments():
     if unknown:
         parser.error(f"--only: nothing here is called {sorted(unknown)[0]}; --list says what there is")
     o.seconds = o.seconds or (0.3 if o.quick else 1.0)
-    o.warmup = 0.15 if o.quick else 0.4
+    o.warmup = min(0.4, o.seconds / 2)
     o.build = os.path.abspath(o.build)
     return o
 
@@ -182,7 +182,8 @@ def measure(o, results, progress):
     candidates, measures, wanted = chosen(o)
     field, begun, turn = Field(results, progress), time.monotonic(), 0
     with field.stack:
-        field.join(candidates, o.build)
+        if measures or set(wanted) & set(sweeps.LIVE):
+            field.join(candidates, o.build)
         while measures and turn < o.rounds and not (o.quick and time.monotonic() - begun > QUICK_BUDGET):
             for name, function in measures.items():
                 field.measure(turn, name, function, o)

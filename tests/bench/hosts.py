@@ -99,6 +99,16 @@ def run(argv, seconds=20, **options):
         return process.output(seconds)
 
 
+def descendants(pid):
+    """The processes below one."""
+    found = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
+            for child in map(int, file.read().split()):
+                found += [child, *descendants(child)]
+    return found
+
+
 HOST = """
 ip link set lo up
 echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6
@@ -200,20 +210,24 @@ class Link:
         if self.process and self.process.popen.poll() is not None:
             raise Failed(f"ended: {self.process.complaint()}")
 
+    def pids(self):
+        """The forwarder's process and those below it."""
+        return [self.process.pid, *descendants(self.process.pid)] if self.process else []
+
     def processor_time(self):
         """Seconds of processor time that the forwarder has taken, in all its threads; None where
         there is no process that forwards."""
-        if not self.process:
-            return None
         total = 0
-        for task in os.listdir(f"/proc/{self.process.pid}/task"):
-            with open(f"/proc/{self.process.pid}/task/{task}/schedstat", encoding="ascii") as file:
-                total += int(file.read().split()[0])
-        return total / 1e9
+        for pid in self.pids():
+            for task in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as file:
+                    total += int(file.read().split()[0])
+        return total / 1e9 if self.process else None
 
     def memory(self):
         """The most memory that the forwarder has had resident, MB; None where there is none."""
-        if not self.process:
-            return None
-        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
-            return int(re.search(r"VmHWM:\s+(\d+)", file.read())[1]) / 1024
+        total = 0
+        for pid in self.pids():
+            with open(f"/proc/{pid}/status", encoding="ascii") as file:
+                total += int(re.search(r"VmHWM:\s+(\d+)", file.read())[1])
+        return total / 1024 if self.process else None

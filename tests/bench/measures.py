@@ -26,6 +26,8 @@ class Figure:
 FIGURES = {
     "tcp1": Figure("TCP, one stream", "Gbit/s", True),
     "tcp4": Figure("TCP, four streams", "Gbit/s", True),
+    "both": Figure("TCP, a stream in each direction", "Gbit/s together", True),
+    "fair": Figure("TCP, a stream in each direction: the slower one", "% of both", True, 0),
     "udp": Figure("64-byte packets, one flow", "k/s", True, 0),
     "udp_cpu": Figure("Processor time a 64-byte packet", "ns", False, 0),
     "udp64": Figure("64-byte packets, 64 flows mixed", "k/s", True, 0),
@@ -45,11 +47,27 @@ FIGURES = {
 
 def streams(count):
     def measure(link, o):
-        with link.traffic(link.right, "receive", TCP, count, o.warmup, o.seconds).ready() as receiver, \
-                link.traffic(link.left, "send", RIGHT, TCP, count, o.warmup + o.seconds + PATIENCE):
-            received, seconds = map(float, receiver.output(o.warmup + o.seconds + PATIENCE))
-        return {f"tcp{count}": received * 8 / seconds / 1e9}
+        patience = o.warmup + o.seconds + PATIENCE
+        with link.traffic(link.right, "receive", "-", TCP, count, o.warmup, o.seconds).ready() as receiver, \
+                link.traffic(link.left, "send", RIGHT, TCP, count, patience):
+            return {f"tcp{count}": gigabits(receiver, patience)}
     return measure
+
+
+def gigabits(receiver, patience):
+    received, seconds = map(float, receiver.output(patience))
+    return received * 8 / seconds / 1e9
+
+
+def both(link, o):
+    """A stream in each direction: what they bring together, and the part of the slower one."""
+    patience = o.warmup + o.seconds + PATIENCE
+    with link.traffic(link.right, "receive", "-", TCP, 1, o.warmup, o.seconds).ready() as right, \
+            link.traffic(link.right, "send", "-", TCP + 1, 1, patience).ready(), \
+            link.traffic(link.left, "send", RIGHT, TCP, 1, patience), \
+            link.traffic(link.left, "receive", RIGHT, TCP + 1, 1, o.warmup, o.seconds) as left:
+        rates = [gigabits(receiver, patience) for receiver in (right, left)]
+    return {"both": sum(rates), "fair": min(rates) * 100 / sum(rates)}
 
 
 def flood(link, seconds, flows=1, size=SMALL, rate=0, packets=0):
@@ -109,7 +127,7 @@ def idle_ping(link, o):
 
 
 def loaded_ping(link, o):
-    with link.traffic(link.right, "receive", TCP, 1, 0, o.warmup + o.seconds + PATIENCE).ready(), \
+    with link.traffic(link.right, "receive", "-", TCP, 1, 0, o.warmup + o.seconds + PATIENCE).ready(), \
             link.traffic(link.left, "send", RIGHT, TCP, 1, o.warmup + o.seconds + PATIENCE):
         time.sleep(o.warmup)
         return dict(zip(("loaded", "loaded99"), ping(link, max(o.seconds, 0.5))))
@@ -155,6 +173,7 @@ def memory(link, o):
 MEASURES = {
     "tcp1": streams(1),
     "tcp4": streams(4),
+    "both": both,
     "udp": packets("udp", 1),
     "udp64": packets("udp64", FLOWS),
     "udp8": packets("udp8", 8),

@@ -9,7 +9,7 @@ import tempfile
 from hosts import Failed, Link, run
 from measures import flood
 
-LIVE = ("drain", "large", "look")
+COMPARED = ("drain", "large", "look")
 FOREVER = 120  # seconds, for a step that takes a few
 
 
@@ -46,7 +46,7 @@ def sizes(links, o):
             return arrived / seconds / 1e3
         return once
 
-    here = {name: links[name] for name in LIVE if name in links}
+    here = {name: links[name] for name in COMPARED if name in links}
     points = [(name, size, rate(link, size)) for size in (64, 128, 256, 512, 1024, 1500) for name, link in here.items()]
     yield from medians(o, points)
     for name, link in here.items():
@@ -62,7 +62,7 @@ def bursts(links, o):
         return once
 
     yield from medians(o, [(name, count, lost(links[name], count)) for count in (64, 256, 1024, 2048, 4096, 8192, 16384)
-                           for name in LIVE if name in links])
+                           for name in COMPARED if name in links])
 
 
 CALLBACKS = """
@@ -197,3 +197,4 @@ SWEEPS = {
     "load": Sweep("Lists: loading", "entries", "ms", lists(0)),
 }
 QUICK = ["callbacks", "flows"]
+LIVE = ["size", "bursts"]

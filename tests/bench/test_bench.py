@@ -111,9 +111,11 @@ def test_a_candidate_forwards_and_nobody_else_does(candidate):
     with hosts.Link(candidate, str(BUILD)) as link:
         assert exchange(link, 20)
         if link.process:
-            link.process.popen.send_signal(signal.SIGSTOP)
+            for pid in link.pids():
+                os.kill(pid, signal.SIGSTOP)
             assert not exchange(link, 0.3)
-            link.process.popen.send_signal(signal.SIGCONT)
+            for pid in link.pids():
+                os.kill(pid, signal.SIGCONT)
             assert exchange(link, 20)
 
 
@@ -145,14 +147,6 @@ def test_a_run_gives_every_field(tmp_path):
     xml.dom.minidom.parse(str(tmp_path / "out.svg"))
 
 
-def descendants(pid):
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            found += [child, *descendants(child)]
-    return found
-
-
 @root
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_end_at_any_time_leaves_nothing(number):
@@ -161,7 +155,7 @@ def test_an_end_at_any_time_leaves_nothing(number):
     while len(children) < 10:  # four hosts, who answers there, two forwarders, sender and receiver
         assert time.monotonic() < end and run.poll() is None, "it never ran"
         time.sleep(0.05)
-        children = descendants(run.pid)
+        children = hosts.descendants(run.pid)
     run.send_signal(number)
     run.communicate(timeout=30)
     assert run.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]

@@ -13,11 +13,11 @@
  *       One datagram there and back, then the next; one is given up after half a second, and all
  *       of it when none of 20 came back. Prints how many came back, how many did not, and what half
  *       of them and 99% of them took at most, in nanoseconds.
- *   bench_traffic receive PORT STREAMS WARMUP SECONDS
- *       Takes STREAMS connections and reads; after WARMUP seconds counts the bytes that SECONDS
- *       bring. Prints the bytes and the seconds that it really took.
+ *   bench_traffic receive ADDRESS PORT STREAMS WARMUP SECONDS
+ *       Opens STREAMS connections, or takes them where ADDRESS is "-", and reads; after WARMUP
+ *       seconds counts the bytes that SECONDS bring. Prints them and the seconds it really took.
  *   bench_traffic send ADDRESS PORT STREAMS SECONDS
- *       Writes to so many connections until the other end closes, SECONDS at most.
+ *       Writes to such connections until the other end closes, SECONDS at most.
  *
  * What waits for others prints "ready" first, and ends by a signal.
  */
@@ -211,22 +211,33 @@ static void ping(char **argv)
 	printf("%u %u %u %u\n", count, lost, times[count / 2], times[(uint64_t)count * 99 / 100]);
 }
 
-static void receive(const char *port, int streams, double warmup, double seconds)
+/* So many connections to an address, or from anybody where it is "-". */
+static void open_streams(struct pollfd *polls, char **where, int streams, short events)
 {
-	struct pollfd polls[STREAMS_MAX];
-	int listener = bound(SOCK_STREAM, address_of(NULL, port));
-	double start = 0, end = 0, t = 0;
-	uint64_t bytes = 0;
+	int listener = -1;
 
-	check(listen(listener, streams) != 0, "listen");
-	ready();
+	if (strcmp(where[0], "-") == 0) {
+		listener = bound(SOCK_STREAM, address_of(NULL, where[1]));
+		check(listen(listener, streams) != 0, "listen");
+		ready();
+	}
 	for (int i = 0; i < streams; i++) {
-		polls[i].fd = accept(listener, NULL, NULL);
-		polls[i].events = POLLIN;
+		polls[i].fd = listener < 0 ? connected(SOCK_STREAM, address_of(where[0], where[1]))
+					   : accept(listener, NULL, NULL);
+		polls[i].events = events;
 		check(polls[i].fd < 0, "accept");
 	}
+}
+
+static void receive(char **where, int streams, double warmup, double seconds)
+{
+	struct pollfd polls[STREAMS_MAX];
+	double start, t = 0;
+	uint64_t bytes = 0;
+
+	open_streams(polls, where, streams, POLLIN);
 	start = now() + warmup;
-	for (end = start + seconds; t < end && poll(polls, (nfds_t)streams, 1000) >= 0; t = now())
+	for (; t < start + seconds && poll(polls, (nfds_t)streams, 1000) >= 0; t = now())
 		for (int i = 0; i < streams; i++) {
 			ssize_t length = polls[i].revents ? recv(polls[i].fd, buffer,
 								 sizeof(buffer), MSG_DONTWAIT)
@@ -238,16 +249,13 @@ static void receive(const char *port, int streams, double warmup, double seconds
 	printf("%llu %f\n", (unsigned long long)bytes, t - start);
 }
 
-static void send_streams(struct sockaddr_in to, int streams, double seconds)
+static void send_streams(char **where, int streams, double seconds)
 {
 	struct pollfd polls[STREAMS_MAX];
 	double end = now() + seconds;
 
 	signal(SIGPIPE, SIG_IGN);
-	for (int i = 0; i < streams; i++) {
-		polls[i].fd = connected(SOCK_STREAM, to);
-		polls[i].events = POLLOUT;
-	}
+	open_streams(polls, where, streams, POLLOUT);
 	while (now() < end && poll(polls, (nfds_t)streams, 1000) >= 0)
 		for (int i = 0; i < streams; i++)
 			if (polls[i].revents &&
@@ -283,11 +291,10 @@ int main(int argc, char **argv)
 	} else if (strcmp(word, "ping") == 0 && count == 4) {
 		between(argv[2], 32, 65535);
 		ping(argv);
-	} else if (strcmp(word, "receive") == 0 && count == 4) {
-		receive(argv[0], between(argv[1], 1, STREAMS_MAX), atof(argv[2]), atof(argv[3]));
+	} else if (strcmp(word, "receive") == 0 && count == 5) {
+		receive(argv, between(argv[2], 1, STREAMS_MAX), atof(argv[3]), atof(argv[4]));
 	} else if (strcmp(word, "send") == 0 && count == 4) {
-		send_streams(address_of(argv[0], argv[1]), between(argv[2], 1, STREAMS_MAX),
-			     atof(argv[3]));
+		send_streams(argv, between(argv[2], 1, STREAMS_MAX), atof(argv[3]));
 	} else {
 		fprintf(stderr, "usage: bench_traffic flood|sink|echo|ping|receive|send …; "
 				"the words are told at the top of traffic.c\n");
