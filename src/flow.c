@@ -8,6 +8,13 @@
 #define CLOSED_IDLE 10	  /* seconds that a closed TCP connection is kept */
 #define NONE	   TF_FLOW_NONE
 #define KEY_WORDS  10u
+#define LINE	   64 /* bytes that memory gives at a time */
+#define ENTRIES	   7u /* flows that a bucket has room for */
+#define LOAD	   3u /* and has on average */
+#define RELINK	   8  /* seconds: in larger tables, a flow's place in the order of use is that old */
+#define SPARED	   8  /* flows that a new one passes over because they were used since */
+#define FAR	   16 /* packets from the one looked up to the one whose bucket is asked for */
+#define NEARER	   8  /* and to the one whose flow is */
 
 enum { CLOSING_LOW = 1, CLOSING_HIGH = 2, CLOSED = 3 };
 
@@ -19,24 +26,41 @@ struct key {
 	uint8_t version; /* 4 or 6 */
 };
 
+/* One line of memory: looking a flow up takes its bucket and this. */
 struct flow {
 	struct key key;
-	uint32_t next;		/* in its bucket */
-	uint32_t newer, older;	/* in the order of use */
+	uint8_t closing;       /* CLOSING_… of the ends that sent a FIN; CLOSED also after a RST */
+	uint32_t next;	       /* in its bucket's `more` */
+	uint32_t newer, older; /* in the order of use */
 	uint32_t hash;
-	uint8_t closing;	/* CLOSING_… of the ends that sent a FIN; CLOSED also after a RST */
-	double last;		/* seconds, of the last packet */
+	double last; /* seconds, of the last packet */
+};
+
+_Static_assert(sizeof(struct flow) == LINE, "a flow is one line");
+
+/*
+ * An entry has a flow's slot in its low 24 bits and a tag, of its hash, above them: so hardly another
+ * flow's memory is looked at than that which is meant.
+ */
+struct bucket {
+	uint32_t entries[ENTRIES]; /* NONE: free */
+	uint32_t more;		   /* slot of the first of those for which there was no room; NONE */
 };
 
 /* Flows stand in chunks that never move; buckets are split one at a time (linear hashing). */
 struct tf_flows {
 	struct flow **chunks;
-	uint32_t **buckets; /* first flow, in chunks as well; bucket_count of them are in use */
+	struct bucket **buckets; /* in chunks as well; bucket_count of them are in use */
+	void **blocks;		 /* block_count blocks of malloc, which chunks lie in */
+	uint32_t block_count;
 	uint32_t bucket_count;
 	uint32_t level; /* power of two: buckets below bucket_count - level have been split */
 	uint32_t count, max;
 	uint32_t newest, oldest;
 	uint64_t secret[KEY_WORDS + 1]; /* so that nobody can make all flows fall into one bucket */
+	double batch;			/* number of the first packet of the batch that was looked ahead in */
+	uint32_t far, nearer;		/* packets of it before which all were asked for */
+	uint32_t ahead[FAR + 1];	/* their hashes, by place modulo FAR + 1 */
 };
 
 static struct flow *flow_at(const struct tf_flows *flows, uint32_t slot)
@@ -44,9 +68,20 @@ static struct flow *flow_at(const struct tf_flows *flows, uint32_t slot)
 	return &flows->chunks[slot / CHUNK][slot % CHUNK];
 }
 
-static uint32_t *bucket_at(const struct tf_flows *flows, uint32_t i)
+static struct bucket *bucket_at(const struct tf_flows *flows, uint32_t i)
 {
 	return &flows->buckets[i / CHUNK][i % CHUNK];
+}
+
+/* Never NONE, as no tag has all its bits. */
+static uint32_t entry_of(uint32_t slot, uint32_t hash)
+{
+	return (hash >> 24) % 255 << 24 | slot;
+}
+
+static uint32_t slot_of(uint32_t entry)
+{
+	return entry & 0xffffff;
 }
 
 static uint32_t bucket_of(const struct tf_flows *flows, uint32_t hash)
@@ -130,36 +165,78 @@ static void link_newest(struct tf_flows *flows, struct flow *flow, uint32_t slot
 
 static void unlink_bucket(struct tf_flows *flows, uint32_t slot)
 {
-	uint32_t *link = bucket_at(flows, bucket_of(flows, flow_at(flows, slot)->hash));
+	const struct flow *flow = flow_at(flows, slot);
+	struct bucket *bucket = bucket_at(flows, bucket_of(flows, flow->hash));
+	uint32_t *link = &bucket->more;
 
+	for (unsigned i = 0; i < ENTRIES; i++) {
+		if (bucket->entries[i] == entry_of(slot, flow->hash)) {
+			bucket->entries[i] = NONE;
+			return;
+		}
+	}
 	while (*link != slot)
 		link = &flow_at(flows, *link)->next;
-	*link = flow_at(flows, slot)->next;
+	*link = flow->next;
+}
+
+static void link_bucket(struct tf_flows *flows, uint32_t slot)
+{
+	struct flow *flow = flow_at(flows, slot);
+	struct bucket *bucket = bucket_at(flows, bucket_of(flows, flow->hash));
+
+	flow->next = NONE;
+	for (unsigned i = 0; i < ENTRIES; i++) {
+		if (bucket->entries[i] == NONE) {
+			bucket->entries[i] = entry_of(slot, flow->hash);
+			return;
+		}
+	}
+	flow->next = bucket->more;
+	bucket->more = slot;
+}
+
+static void clear_bucket(struct bucket *bucket)
+{
+	memset(bucket, 0xff, sizeof(*bucket));
+}
+
+/* Memory for a chunk, where a line begins; NULL if there is none. */
+static void *allocate(struct tf_flows *flows, size_t size)
+{
+	uint8_t *block = malloc(size + LINE);
+
+	if (block == NULL)
+		return NULL;
+	flows->blocks[flows->block_count++] = block;
+	return block + (LINE - (uintptr_t) block % LINE);
 }
 
 /* Makes one bucket more, and gives it its share of the flows of the one that it comes from. */
 static void split_bucket(struct tf_flows *flows)
 {
-	uint32_t made = flows->bucket_count, split, slot;
+	uint32_t made = flows->bucket_count, slot;
+	struct bucket split, *from;
 
 	if (made % CHUNK == 0 && flows->buckets[made / CHUNK] == NULL) {
-		flows->buckets[made / CHUNK] = malloc(CHUNK * sizeof(uint32_t));
+		flows->buckets[made / CHUNK] = allocate(flows, CHUNK * sizeof(struct bucket));
 		if (flows->buckets[made / CHUNK] == NULL)
 			return; /* buckets grow longer, nothing else */
 	}
 	if (made == 2 * flows->level)
 		flows->level *= 2;
-	split = made - flows->level;
-	slot = *bucket_at(flows, split);
-	*bucket_at(flows, split) = NONE;
-	*bucket_at(flows, made) = NONE;
+	from = bucket_at(flows, made - flows->level);
+	split = *from;
+	clear_bucket(from);
+	clear_bucket(bucket_at(flows, made));
 	flows->bucket_count++;
-	while (slot != NONE) {
-		struct flow *flow = flow_at(flows, slot);
-		uint32_t next = flow->next, *bucket = bucket_at(flows, bucket_of(flows, flow->hash));
+	for (unsigned i = 0; i < ENTRIES; i++)
+		if (split.entries[i] != NONE)
+			link_bucket(flows, slot_of(split.entries[i]));
+	for (slot = split.more; slot != NONE;) {
+		uint32_t next = flow_at(flows, slot)->next;
 
-		flow->next = *bucket;
-		*bucket = slot;
+		link_bucket(flows, slot);
 		slot = next;
 	}
 }
@@ -170,14 +247,24 @@ static uint32_t new_slot(struct tf_flows *flows)
 	uint32_t slot = flows->count;
 
 	if (slot < flows->max && slot % CHUNK == 0 && flows->chunks[slot / CHUNK] == NULL)
-		flows->chunks[slot / CHUNK] = malloc(CHUNK * sizeof(struct flow));
+		flows->chunks[slot / CHUNK] = allocate(flows, CHUNK * sizeof(struct flow));
 	if (slot < flows->max && flows->chunks[slot / CHUNK] != NULL) {
 		flows->count++;
-		if (flows->count > flows->bucket_count)
+		if (flows->count > LOAD * flows->bucket_count)
 			split_bucket(flows);
 		return slot;
 	}
 	slot = flows->oldest;
+	/* Where use does not move a flow at once, the oldest may have been used after the next one. */
+	for (int i = 0; i < SPARED && slot != NONE; i++) {
+		struct flow *flow = flow_at(flows, slot);
+
+		if (flow->newer == NONE || flow->last <= flow_at(flows, flow->newer)->last)
+			break;
+		unlink_use(flows, flow);
+		link_newest(flows, flow, slot);
+		slot = flows->oldest;
+	}
 	if (slot != NONE) {
 		unlink_bucket(flows, slot);
 		unlink_use(flows, flow_at(flows, slot));
@@ -206,49 +293,87 @@ static int begins_anew(const struct flow *flow, const struct tf_packet *packet)
 	       (packet->data[packet->transport + 13] & 0x16) == 0x02;
 }
 
-uint32_t tf_flow_find(struct tf_flows *flows, const struct tf_packet *packet, double now, double idle,
-		      uint8_t *fresh)
+/* Asks for the memory that the batch's packets behind this one will need, for all of them at a time. */
+static void look_ahead(struct tf_flows *flows, const struct tf_packet *packet, const struct tf_batch *batch)
+{
+	uint32_t at = (uint32_t) (packet - batch->packets), count = batch->count;
+
+	if (flows->batch != batch->packets->number || at > flows->far) {
+		flows->batch = batch->packets->number;
+		flows->far = flows->nearer = at;
+	}
+	for (; flows->far < count && flows->far < at + FAR; flows->far++) {
+		uint32_t *hash = &flows->ahead[flows->far % (FAR + 1)];
+		struct key key;
+		int swapped;
+
+		*hash = make_key(&batch->packets[flows->far], &key, &swapped) ? hash_key(flows, &key) : 0;
+		__builtin_prefetch(bucket_at(flows, bucket_of(flows, *hash)));
+	}
+	for (; flows->nearer < flows->far && flows->nearer < at + NEARER; flows->nearer++) {
+		uint32_t hash = flows->ahead[flows->nearer % (FAR + 1)];
+		const struct bucket *bucket = bucket_at(flows, bucket_of(flows, hash));
+
+		for (unsigned i = 0; i < ENTRIES; i++)
+			if (entry_of(slot_of(bucket->entries[i]), hash) == bucket->entries[i])
+				__builtin_prefetch(flow_at(flows, slot_of(bucket->entries[i])), 1);
+	}
+}
+
+static uint32_t find_key(const struct tf_flows *flows, const struct key *key, uint32_t hash)
+{
+	const struct bucket *bucket = bucket_at(flows, bucket_of(flows, hash));
+	uint32_t slot;
+
+	for (unsigned i = 0; i < ENTRIES; i++) {
+		slot = slot_of(bucket->entries[i]);
+		if (bucket->entries[i] == entry_of(slot, hash) && memcmp(&flow_at(flows, slot)->key, key, sizeof(*key)) == 0)
+			return slot;
+	}
+	for (slot = bucket->more; slot != NONE; slot = flow_at(flows, slot)->next)
+		if (flow_at(flows, slot)->hash == hash && memcmp(&flow_at(flows, slot)->key, key, sizeof(*key)) == 0)
+			return slot;
+	return NONE;
+}
+
+uint32_t tf_flow_find(struct tf_flows *flows, const struct tf_packet *packet, const struct tf_batch *batch,
+		      double now, double idle, uint8_t *fresh)
 {
 	struct flow *flow;
 	struct key key;
 	uint32_t hash, slot;
-	int swapped;
+	int swapped, linked = 0;
 
 	*fresh = 0;
+	if (batch != NULL && flows->count > CHUNK)
+		look_ahead(flows, packet, batch);
 	if (!make_key(packet, &key, &swapped))
 		return NONE;
 	hash = hash_key(flows, &key);
-	slot = *bucket_at(flows, bucket_of(flows, hash));
-	while (slot != NONE) {
-		flow = flow_at(flows, slot);
-		if (flow->hash == hash && memcmp(&flow->key, &key, sizeof(key)) == 0)
-			break;
-		slot = flow->next;
-	}
+	slot = find_key(flows, &key, hash);
 	if (slot != NONE) {
 		flow = flow_at(flows, slot);
 		if (flow->closing == CLOSED && idle > CLOSED_IDLE)
 			idle = CLOSED_IDLE;
 		*fresh = now - flow->last > idle || begins_anew(flow, packet);
-		unlink_use(flows, flow);
+		linked = flows->max > CHUNK && (int64_t) (now / RELINK) == (int64_t) (flow->last / RELINK);
+		if (!linked)
+			unlink_use(flows, flow);
 	} else {
-		uint32_t *bucket;
-
 		slot = new_slot(flows);
 		if (slot == NONE)
 			return NONE;
 		flow = flow_at(flows, slot);
 		flow->key = key;
 		flow->hash = hash;
-		bucket = bucket_at(flows, bucket_of(flows, hash));
-		flow->next = *bucket;
-		*bucket = slot;
+		link_bucket(flows, slot);
 		*fresh = 1;
 	}
 	if (*fresh)
 		flow->closing = 0;
 	flow->last = now;
-	link_newest(flows, flow, slot);
+	if (!linked)
+		link_newest(flows, flow, slot);
 	follow_tcp(flow, packet, swapped);
 	return slot;
 }
@@ -269,14 +394,15 @@ struct tf_flows *tf_flow_create(uint32_t max)
 	flows->newest = flows->oldest = NONE;
 	flows->chunks = calloc(chunks, sizeof(*flows->chunks));
 	flows->buckets = calloc(chunks + 1, sizeof(*flows->buckets));
-	if (flows->chunks == NULL || flows->buckets == NULL)
+	flows->blocks = calloc(2 * chunks + 1, sizeof(*flows->blocks));
+	if (flows->chunks == NULL || flows->buckets == NULL || flows->blocks == NULL)
 		goto fail;
-	flows->buckets[0] = malloc(CHUNK * sizeof(uint32_t));
+	flows->buckets[0] = allocate(flows, CHUNK * sizeof(struct bucket));
 	if (flows->buckets[0] == NULL)
 		goto fail;
 	flows->bucket_count = 1;
 	flows->level = 1;
-	*bucket_at(flows, 0) = NONE;
+	clear_bucket(bucket_at(flows, 0));
 	/* Without a source of chance: odd numbers, so that the hash is a hash at least. */
 	if (uv_random(NULL, NULL, flows->secret, sizeof(flows->secret), 0, NULL) != 0)
 		for (unsigned i = 0; i <= KEY_WORDS; i++)
@@ -292,10 +418,9 @@ void tf_flow_destroy(struct tf_flows *flows)
 {
 	if (flows == NULL)
 		return;
-	for (uint32_t i = 0; flows->chunks != NULL && i <= flows->max / CHUNK; i++)
-		free(flows->chunks[i]);
-	for (uint32_t i = 0; flows->buckets != NULL && i <= flows->max / CHUNK; i++)
-		free(flows->buckets[i]);
+	for (uint32_t i = 0; i < flows->block_count; i++)
+		free(flows->blocks[i]);
+	free(flows->blocks);
 	free(flows->chunks);
 	free(flows->buckets);
 	free(flows);

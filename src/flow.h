@@ -3,11 +3,13 @@
  *
  * A flow is a pair of addresses, a protocol, and a pair of ports (the identifier for ICMP echo, else
  * 0), the same for both directions. The number of flows is bounded: the one unused for longest goes
- * first. Looking up makes no garbage, and the table never moves what is in it at once.
+ * first (in a table of more than 4,096, to within some seconds). Looking up makes no garbage, and the table
+ * never moves what is in it at once. A flow takes about 75 bytes here.
  */
 #ifndef TF_FLOW_H
 #define TF_FLOW_H
 
+#include "batch.h"
 #include "packet.h"
 
 /* cdef: begin */
@@ -20,9 +22,11 @@ enum { TF_FLOW_NONE = 0xffffffff }; /* the packet is of no flow: not IP, or malf
  * the slot is a new flow's: then what it had is of another. A flow is new after `idle` seconds
  * without a packet, or 10 (at most idle) after a TCP RST or FINs from both ends, and with a SYN on a
  * connection that has ended. TF_FLOW_NONE also when there is no memory.
+ * batch: the one that the packet is in and whose next packets are likely to be looked up next, so
+ * that the memory for them is asked for in time; NULL where there is none.
  */
-TF_EXPORT uint32_t tf_flow_find(struct tf_flows *flows, const struct tf_packet *packet, double now,
-				double idle, uint8_t *fresh);
+TF_EXPORT uint32_t tf_flow_find(struct tf_flows *flows, const struct tf_packet *packet,
+				const struct tf_batch *batch, double now, double idle, uint8_t *fresh);
 
 /* How many flows there are; some of them may be idle for long. */
 TF_EXPORT uint32_t tf_flow_count(const struct tf_flows *flows);

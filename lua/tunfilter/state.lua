@@ -17,13 +17,17 @@ local flow_settings = { timeout = 300, max = 65536 }
 local flows -- struct tf_flows *, made at the first use
 local fresh = ffi.new "uint8_t[1]"
 
--- Slot -> the script's table, in chunks: one table of a million would stop the world to grow.
-local chunks = {}
+-- Slot -> the script's table, in chunks that never grow: one table of a million would stop the world for that, and
+-- compiled code likes all of them to be arrays.
+local new_table = require "table.new"
+local chunk_size = 4096
+local chunks
 
 local function make_flows()
    local made = C.tf_flow_create(flow_settings.max)
    if made == nil then fault "tf.flow: there is no memory for the flows" end
    flows = ffi.gc(made, C.tf_flow_destroy)
+   chunks = new_table(math.ceil(flow_settings.max / chunk_size), 0)
 end
 
 --- The table of the packet's connection, the same for both directions; nil for a packet that is
@@ -31,14 +35,14 @@ end
 local function flow(_, pkt)
    if not packet.is(pkt) then fault("tf.flow takes a packet, not " .. type(pkt)) end
    if not flows then make_flows() end
-   local slot = C.tf_flow_find(flows, live.resolve(pkt), context.now, flow_settings.timeout, fresh)
+   local slot = C.tf_flow_find(flows, live.resolve(pkt), context.batch, context.now, flow_settings.timeout, fresh)
    if slot == C.TF_FLOW_NONE then return nil end
    local chunk = chunks[rshift(slot, 12)]
    if not chunk then
-      chunk = {}
+      chunk = new_table(chunk_size, 0)
       chunks[rshift(slot, 12)] = chunk
    end
-   local i = band(slot, 4095) + 1
+   local i = band(slot, chunk_size - 1)
    local values = chunk[i]
    if fresh[0] ~= 0 or not values then
       values = {}

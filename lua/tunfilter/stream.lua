@@ -139,7 +139,7 @@ local function callback(from, with_http, make)
 
    local function entry_of(p)
       flows = flows or make_flows()
-      local slot = C.tf_flow_find(flows, p, context.now, idle, fresh)
+      local slot = C.tf_flow_find(flows, p, nil, context.now, idle, fresh)
       if slot == C.TF_FLOW_NONE then return nil end
       local entry = entries[slot]
       if entry and fresh[0] == 0 then return entry end

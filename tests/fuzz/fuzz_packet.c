@@ -39,7 +39,7 @@ static void read_all(struct tf_packet *packet, struct tf_flows *flows, double no
 		fuzz_check(line[i] >= 0x20 && line[i] < 0x7f, "a line is printable");
 	tf_packet_hexdump(packet, dump, sizeof(dump));
 	tf_malformed_text(packet->malformed);
-	tf_flow_find(flows, packet, now, 30, &fresh);
+	tf_flow_find(flows, packet, NULL, now, 30, &fresh);
 	if (packet->headers & TF_HAS_TCP)
 		tf_tcp_options_read(packet, &options);
 	if (!packet->malformed && packet->headers & TF_HAS_TCP && !packet->fragment)

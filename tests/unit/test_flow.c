@@ -85,7 +85,7 @@ static uint32_t find(struct tf_flows *flows, struct spec spec, double now, doubl
 
 	make(&packet, bytes, &spec);
 	assert_int_equal(packet.malformed, 0);
-	slot = tf_flow_find(flows, &packet, now, idle, &is_fresh);
+	slot = tf_flow_find(flows, &packet, NULL, now, idle, &is_fresh);
 	assert_in_range(is_fresh, 0, 1);
 	*fresh = is_fresh;
 	return slot;
@@ -187,11 +187,11 @@ static void what_is_not_ip_has_no_flow(void **state)
 	(void)state;
 	tf_parse(&packet);
 	assert_true(packet.headers & TF_HAS_ARP);
-	assert_true(tf_flow_find(flows, &packet, 0, 60, &fresh) == TF_FLOW_NONE);
+	assert_true(tf_flow_find(flows, &packet, NULL, 0, 60, &fresh) == TF_FLOW_NONE);
 	assert_int_equal(fresh, 0);
 	packet.link = TF_LINK_OTHER;
 	tf_parse(&packet);
-	assert_true(tf_flow_find(flows, &packet, 0, 60, &fresh) == TF_FLOW_NONE);
+	assert_true(tf_flow_find(flows, &packet, NULL, 0, 60, &fresh) == TF_FLOW_NONE);
 	assert_int_equal(tf_flow_count(flows), 0);
 	tf_flow_destroy(flows);
 	tf_flow_destroy(NULL);
@@ -399,7 +399,7 @@ static void hostile_packets(void **state)
 		packet.data = exact;
 		packet.link = (uint8_t)chance(2);
 		tf_parse(&packet);
-		slot = tf_flow_find(flows, &packet, i / 1000.0, 30, &fresh);
+		slot = tf_flow_find(flows, &packet, NULL, i / 1000.0, 30, &fresh);
 		assert_true(slot == TF_FLOW_NONE ? !(packet.headers & (TF_HAS_IP4 | TF_HAS_IP6))
 						 : slot < 64);
 		free(exact);
