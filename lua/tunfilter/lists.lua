@@ -10,7 +10,6 @@ local M = {}
 local ffi, C, host = core.ffi, core.C, core.host
 
 local max_sets = 1000 -- at a time
-local max_file = 256 * 1024 * 1024 -- bytes; what is behind is not read
 
 -- A set is an object with a number; what C made for it stands in a table, out of scripts' reach.
 ffi.cdef [[
@@ -56,7 +55,7 @@ local function read(name, path)
    local where = beside(path, name)
    local file, message = io.open(where, "rb")
    if not file then fault(("%s: %s"):format(name, message)) end
-   local text = file:read(max_file)
+   local text = file:read "*a" -- a number of bytes would be asked of the memory limit at once
    file:close()
    if not text then
       -- An empty file gives nothing, and so does a folder.
