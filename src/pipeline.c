@@ -9,7 +9,6 @@
 #include "parse.h"
 #include "trace.h"
 
-#define ROUNDS	    4 /* batches of one device before the other has its turn */
 #define DRAIN_SECONDS 3600
 #define DRAIN_TIMERS  1000000
 #define GAP_SECONDS   86400 /* between two packets of a capture, at most */
@@ -314,23 +313,22 @@ int tf_pipeline_pump(struct tf_pipeline *pipeline, int side)
 	return count;
 }
 
+/*
+ * One batch: then the other device has its turn, which waits 100 us at most behind large packets. Four
+ * batches at a time cost a packet as much, and a ping beside a TCP stream ten times.
+ */
 static void on_ready(struct tf_device *device, int status, void *arg)
 {
 	struct tf_pipeline *pipeline = arg;
-	int side = device == pipeline->config.device[TF_RIGHT];
+	int side = device == pipeline->config.device[TF_RIGHT], count;
 
 	if (status < 0) {
 		device_gone(pipeline, side, status);
 		return;
 	}
-	for (int round = 0; round < ROUNDS; round++) {
-		int count = tf_pipeline_pump(pipeline, side);
-
-		if (count < 0 && count != TF_ENOTREADY)
-			device_gone(pipeline, side, count);
-		if (count < TF_BUDGET)
-			break;
-	}
+	count = tf_pipeline_pump(pipeline, side);
+	if (count < 0 && count != TF_ENOTREADY)
+		device_gone(pipeline, side, count);
 }
 
 int tf_pipeline_start(struct tf_pipeline *pipeline, uv_loop_t *loop)

@@ -241,3 +241,25 @@ tf.on_packet(function(pkt) pkt:hold(0.05) end)
         assert wire.move([packet], running.left, running.right) == [packet]
         harness.wait_until(lambda: re.search(r"^counter  ticks +\d\d", ask_for_table(running), re.M))
     assert running.status == 0
+
+
+@pytest.mark.parametrize("queue", [None, 3000, 1000])
+def test_a_burst_waits_in_the_queue(place, queue):
+    """The filter does not run at all while the burst comes."""
+    packets = [bytes(IP(src="192.0.2.1", dst="192.0.2.2", id=number) / ICMP(type=8, seq=number)) for number in range(2048)]
+    left = "tun:tfleft,netns={left},address=10.77.0.1/24"
+    with harness.Run(place, harness.PASS, *(["--left", left + ",queue=%d" % queue] if queue else [])) as running:
+        running.left.drain(0.2)
+        running.right.drain()
+        running.signal(signal.SIGSTOP)
+        for packet in packets:
+            try:
+                running.left.send(packet)
+            except OSError:  # the queue is full
+                pass
+        running.signal(signal.SIGCONT)
+        came = running.right.receive(len(packets), 2)
+    assert running.status == 0
+    assert len(came) == 2048 if queue != 1000 else 1000 <= len(came) < 2048
+    assert came == packets[: len(came)]
+    assert running.table()["kernel-dropped"][0] == 2048 - len(came)
