@@ -6,29 +6,27 @@
 
 #include "interrupt.h"
 #include "log.h"
-#include "system.h"
+#include "supervisor.h"
 #include "tally.h"
 #include "worker.h"
 
 /*
  * In order, and taken apart in reverse:
  *
- *   1. signals of Ctrl-C's kind are noticed
+ *   1. signals of Ctrl-C's kind are kept for later
  *   2. the script is compiled: none of it runs, and a mistake ends here
- *   3. the devices are open, with all queues          (open_devices)
- *   4. the workers, each with its loop, and the handles on the first one's; the script's top level
- * runs, once a worker; --capture's file and thread; the start lines         (make_workers)
- *   5. on_start of each; a thread for each but the first, which is this one; packets (start, run)
- *
- * What comes before 4 has neither loop nor thread and runs no code of the user's: a process can
- * fork there, and 4 and 5 are the child's.
+ *   3. the devices are open, with all queues; `opened`                     (open_devices)
+ *   4. a process that outlives the script waits from here on (supervisor.h), where the system has such a thing;
+ *      what follows is another one's, or several ones', one after the other   (live)
+ *   5. the workers, each with its loop, and the handles on the first one's; the script's top level
+ *      runs, once a worker; --capture's file and thread; the start lines      (make_workers)
+ *   6. on_start of each; a thread for each but the first, which is this one; packets    (start, run)
  */
 
 /* A worker's place: what is its own. */
 struct seat {
 	struct tf_app *app;
 	struct tf_options options; /* the command's, but for the worker's number */
-	struct tf_script *script;  /* compiled, until the worker has it */
 	struct tf_device *device[2];
 	struct tf_worker *worker;
 	struct tf_worker_job tell, end;
@@ -41,11 +39,9 @@ struct tf_app {
 	unsigned count;
 	struct tf_capture *capture; /* NULL without --capture */
 
-	volatile sig_atomic_t wished;  /* a signal asked for the end */
-	volatile sig_atomic_t handles; /* those below are initialised */
-	uv_async_t asked;	       /* to end, by a signal */
-	uv_signal_t table_signal;
+	struct tf_life *life;
 	uv_timer_t stats_timer;
+	int handles; /* it is initialised */
 
 	int started; /* on_start has been called, or will not be again */
 
@@ -110,30 +106,19 @@ static void ask_for_table(struct tf_app *app)
 			tf_worker_post(app->seats[i].worker, &app->seats[i].tell);
 }
 
-static void on_table_signal(uv_signal_t *handle, int number)
-{
-	(void)number;
-	ask_for_table(handle->data);
-}
-
 static void on_stats_timer(uv_timer_t *timer)
 {
 	ask_for_table(timer->data);
 }
 
-/* In a signal's handler. */
-static void ask_to_end(void *arg)
+static void on_print(void *arg)
 {
-	struct tf_app *app = arg;
-
-	app->wished = 1;
-	if (app->handles)
-		uv_async_send(&app->asked);
+	ask_for_table(arg);
 }
 
-static void on_asked(uv_async_t *handle)
+static void on_end(void *arg)
 {
-	stop(handle->data, TF_EXIT_OK);
+	stop(arg, TF_EXIT_OK);
 }
 
 static void on_gone(void *arg, struct tf_device *device, int code)
@@ -219,19 +204,17 @@ static int open_capture(struct tf_app *app, struct tf_error *error)
 }
 
 /* Handles on the first worker's loop. */
-static void open_handles(struct tf_app *app)
+static int open_handles(struct tf_app *app, struct tf_error *error)
 {
+	struct tf_orders orders = {.end = on_end, .print = on_print, .arg = app};
 	uv_loop_t *loop = tf_worker_loop(app->seats->worker);
+	int err;
 
 	uv_timer_init(loop, &app->stats_timer);
-	uv_signal_init(loop, &app->table_signal);
-	uv_async_init(loop, &app->asked, on_asked);
-	app->stats_timer.data = app->table_signal.data = app->asked.data = app;
+	app->stats_timer.data = app;
 	app->handles = 1;
-	if (tf_system_table_signal)
-		uv_signal_start(&app->table_signal, on_table_signal, tf_system_table_signal);
-	if (app->wished)
-		uv_async_send(&app->asked);
+	err = tf_life_listen(app->life, loop, &orders);
+	return err < 0 ? tf_error_set(error, err, "the event loop: %s", uv_strerror(err)) : 0;
 }
 
 static void close_handles(struct tf_app *app)
@@ -240,8 +223,7 @@ static void close_handles(struct tf_app *app)
 		return;
 	app->handles = 0;
 	uv_close((uv_handle_t *)&app->stats_timer, NULL);
-	uv_close((uv_handle_t *)&app->table_signal, NULL);
-	uv_close((uv_handle_t *)&app->asked, NULL);
+	tf_life_close(app->life);
 }
 
 static int make_worker(struct seat *seat, struct tf_error *error)
@@ -251,13 +233,13 @@ static int make_worker(struct seat *seat, struct tf_error *error)
 		.device = {seat->device[TF_LEFT], seat->device[TF_RIGHT]},
 		.gone = on_gone,
 		.arg = seat,
+		.stats = tf_life_stats(seat->app->life, seat->options.worker),
 	};
-	int err = seat->script ? 0 : tf_script_create(&seat->script, &seat->options, error);
+	int plain = tf_life_role(seat->app->life) == TF_ROLE_PLAIN;
+	int err = (plain ? tf_script_plain : tf_script_create)(&config.script, &seat->options, error);
 
 	if (err < 0)
 		return err;
-	config.script = seat->script;
-	seat->script = NULL;
 	return tf_worker_create(&seat->worker, &config, error);
 }
 
@@ -269,12 +251,12 @@ static int make_workers(struct tf_app *app, struct tf_error *error)
 		err = make_worker(&app->seats[i], error);
 	if (err < 0)
 		return err;
-	open_handles(app);
+	err = open_handles(app, error);
 	for (unsigned i = 0; i < app->count && err == 0; i++)
 		err = tf_worker_load(app->seats[i].worker, error);
 	if (err == 0)
 		err = open_capture(app, error);
-	if (err == 0)
+	if (err == 0 && tf_life_role(app->life) == TF_ROLE_FIRST)
 		start_lines(app);
 	return err;
 }
@@ -318,12 +300,11 @@ static void run(struct tf_app *app)
 	tf_worker_run(app->seats->worker);
 	while (threads-- > 1)
 		uv_thread_join(&app->seats[threads].thread);
-	if (app->wished)
-		tf_interrupt_heard();
+	tf_life_heard(app->life);
 }
 
-/* Calls on_stop, prints the table, gives the devices back. */
-static void close_all(struct tf_app *app)
+/* Calls on_stop, prints the table. */
+static void close_workers(struct tf_app *app)
 {
 	tf_tally_clear(&app->tally); /* of a table that not all have told for */
 	for (unsigned i = 0; i < app->count && app->started; i++) {
@@ -337,19 +318,50 @@ static void close_all(struct tf_app *app)
 	if (app->started && !app->options->quiet)
 		tf_tally_print(&app->tally);
 	tf_tally_clear(&app->tally);
-	tf_interrupt_ignore();
 	close_handles(app);
 	for (unsigned i = 0; i < app->count; i++)
 		tf_worker_destroy(app->seats[i].worker);
 	tf_capture_stop(app->capture);
-	close_devices(app);
-	tf_script_destroy(app->seats->script);
+}
+
+/* From the script's top level to its end; in a process of its own, where there is a supervisor. */
+static int live(void *arg, struct tf_life *life)
+{
+	struct tf_error error = {0};
+	struct tf_app *app = arg;
+	int err;
+
+	app->life = life;
+	err = make_workers(app, &error);
+	if (err == 0)
+		err = start(app, &error);
+	if (err < 0) {
+		tf_log(TF_LOG_ERROR, "%s", error.text);
+		app->status = tf_error_exit(err);
+	} else {
+		tf_life_ready(life);
+		run(app);
+	}
+	close_workers(app);
+	return app->status;
+}
+
+/* A mistake in it is told before devices are made. */
+static int compile(const struct tf_options *options, struct tf_error *error)
+{
+	struct tf_script *script = NULL;
+	int err = tf_script_create(&script, options, error);
+
+	if (err == 0)
+		tf_script_destroy(script);
+	return err;
 }
 
 static void run_all(struct tf_app *app,
 		    int (*opened)(const struct tf_options *options, struct tf_error *error),
 		    void (*ready)(void))
 {
+	struct tf_supervised what = {.options = app->options, .live = live, .ready = ready, .arg = app};
 	struct tf_error error = {0};
 	int err;
 
@@ -362,25 +374,19 @@ static void run_all(struct tf_app *app,
 		seat->tell = (struct tf_worker_job){.run = add_to_table, .arg = app};
 		seat->end = (struct tf_worker_job){.run = end_worker};
 	}
-	tf_interrupt_watch(ask_to_end, app);
-	err = tf_script_create(&app->seats->script, &app->seats->options, &error);
+	tf_supervise_begin();
+	err = compile(app->options, &error);
 	if (err == 0)
 		err = open_devices(app, &error);
-	if (err == 0)
-		err = make_workers(app, &error);
 	if (err == 0 && opened)
 		err = opened(app->options, &error);
-	if (err == 0)
-		err = start(app, &error);
 	if (err < 0) {
 		tf_log(TF_LOG_ERROR, "%s", error.text);
 		app->status = tf_error_exit(err);
 	} else {
-		if (ready)
-			ready();
-		run(app);
+		app->status = tf_supervise(&what);
 	}
-	close_all(app);
+	close_devices(app);
 }
 
 int tf_app(const struct tf_options *options,

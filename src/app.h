@@ -5,10 +5,11 @@
 #include "options.h"
 
 /*
- * A run, whole: messages printed, exit status returned. Reads the script, opens the devices, loads the
- * script, calls `opened` (NULL: nothing is to be done; 0 or a code with a sentence), calls on_start,
+ * A run, whole: messages printed, exit status returned. Compiles the script, opens the devices, calls
+ * `opened` (NULL: nothing is to be done; 0 or a code with a sentence), loads the script, calls on_start,
  * calls `ready` (or NULL), and moves packets until a device or a signal ends it: SIGINT, SIGTERM and SIGHUP,
- * also while the script does not come back (interrupt.h). SIGUSR1 prints the table.
+ * also while the script does not come back. SIGUSR1 prints the table. A script that hangs, crashes or takes
+ * too much memory is started afresh (supervisor.h).
  */
 int tf_app(const struct tf_options *options,
 	   int (*opened)(const struct tf_options *options, struct tf_error *error), void (*ready)(void));

@@ -75,6 +75,9 @@ static struct tf_look look(struct tf_guards *guards, uint64_t now, uint64_t limi
 			found.hung = i;
 			return found;
 		}
+		/* Another call, with a shorter time, may follow on this one. */
+		if (due > now + limit)
+			due = now + limit;
 		if (found.next == 0 || due < found.next)
 			found.next = due;
 	}

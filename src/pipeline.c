@@ -20,8 +20,9 @@ struct tf_pipeline {
 	struct tf_kept *kept;	/* NULL without a capture */
 	struct tf_hold *hold;
 	struct tf_outbox *released; /* held packets whose time has come, this turn */
-	struct tf_stats stats;
-	double number;		/* of the last packet read */
+	struct tf_stats own;
+	struct tf_stats *stats;
+	uint64_t errors_before; /* callbacks' errors that somebody before us has counted */
 	double clock;		/* offline: the time that has been reached */
 	int64_t epoch;		/* clock 0, in nanoseconds since the epoch */
 	int gone[2];		/* the device has been reported */
@@ -40,7 +41,11 @@ int tf_pipeline_create(struct tf_pipeline **out, const struct tf_pipeline_config
 		goto fail;
 	most = pipeline->batch->capacity;
 	pipeline->config = *config;
-	pipeline->stats.started = (double) uv_hrtime() / 1e9;
+	pipeline->stats = config->stats != NULL ? config->stats : &pipeline->own;
+	tf_stats_settle(pipeline->stats);
+	pipeline->errors_before = pipeline->stats->callback_errors;
+	if (pipeline->stats->started <= 0)
+		pipeline->stats->started = (double) uv_hrtime() / 1e9;
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
 		pipeline->out[side] = calloc(most + 2 * TF_OUTBOX_PACKETS, sizeof(struct tf_packet *));
 	pipeline->hold = tf_hold_create();
@@ -96,7 +101,7 @@ static void to_side(struct tf_pipeline *pipeline, int side, struct tf_packet *pa
 /* Counts a packet under what was decided for it, and puts it where it goes. */
 static void judge(struct tf_pipeline *pipeline, struct tf_packet *packet)
 {
-	struct tf_direction *direction = &pipeline->stats.direction[packet->from];
+	struct tf_direction *direction = &pipeline->stats->direction[packet->from];
 
 	if (packet->malformed)
 		add(&direction->malformed, packet);
@@ -126,7 +131,7 @@ static void judge(struct tf_pipeline *pipeline, struct tf_packet *packet)
 
 static void write_side(struct tf_pipeline *pipeline, int side)
 {
-	struct tf_direction *direction = &pipeline->stats.direction[!side];
+	struct tf_direction *direction = &pipeline->stats->direction[!side];
 	struct tf_device *device = pipeline->config.device[side];
 	struct tf_written written = { 0 };
 	int err;
@@ -185,13 +190,13 @@ static void sends_before(struct tf_pipeline *pipeline, const struct tf_outbox *o
 		if (entry->packet.verdict == TF_VERDICT_DROP)
 			continue;
 		releases_at(pipeline, entry->packet.clock);
-		add(&pipeline->stats.direction[!entry->side].sent, &entry->packet);
+		add(&pipeline->stats->direction[!entry->side].sent, &entry->packet);
 		set_stamp(pipeline, &entry->packet);
 		if (pipeline->trace)
 			tf_trace_sent(pipeline->trace, &entry->packet, entry->side);
 		if (entry->packet.verdict == TF_VERDICT_HOLD) {
 			if (tf_hold_add(pipeline->hold, &entry->packet, entry->side) != TF_SEND_OK)
-				pipeline->stats.direction[!entry->side].lost++;
+				pipeline->stats->direction[!entry->side].lost++;
 			continue;
 		}
 		if (pipeline->config.capture)
@@ -257,7 +262,7 @@ static void set_time(struct tf_pipeline *pipeline, struct tf_batch *batch)
 		}
 		return;
 	}
-	if (pipeline->number == 0)
+	if (pipeline->stats->number == 0)
 		pipeline->epoch = batch->packets[0].stamp - (int64_t) (pipeline->clock * 1e9);
 	for (uint32_t i = 0; i < batch->count; i++) {
 		double clock = (double) (batch->packets[i].stamp - pipeline->epoch) / 1e9;
@@ -280,10 +285,10 @@ static void process(struct tf_pipeline *pipeline, struct tf_batch *batch)
 	for (uint32_t i = 0; i < batch->count; i++) {
 		struct tf_packet *packet = &batch->packets[i];
 
-		packet->number = ++pipeline->number;
+		packet->number = ++pipeline->stats->number;
 		if (!(packet->flags & (TF_CUT | TF_PARTIAL))) /* those have been */
 			tf_parse(packet);
-		add(&pipeline->stats.direction[packet->from].in, packet);
+		add(&pipeline->stats->direction[packet->from].in, packet);
 		if (pipeline->trace)
 			tf_trace_before(pipeline->trace, i, packet);
 		if (pipeline->config.capture)
@@ -299,6 +304,7 @@ static void process(struct tf_pipeline *pipeline, struct tf_batch *batch)
 		if (batch->cursor < batch->count) /* offline: a timer comes first */
 			tf_pipeline_advance(pipeline, batch->packets[batch->cursor].clock);
 	}
+	pipeline->stats->callback_errors = pipeline->errors_before + tf_script_errors(pipeline->config.script);
 }
 
 int tf_pipeline_pump(struct tf_pipeline *pipeline, int side)
@@ -346,7 +352,7 @@ int tf_pipeline_start(struct tf_pipeline *pipeline, uv_loop_t *loop)
 
 double tf_pipeline_number(const struct tf_pipeline *pipeline)
 {
-	return pipeline->number;
+	return pipeline->stats->number;
 }
 
 double tf_pipeline_due(const struct tf_pipeline *pipeline)
@@ -392,7 +398,7 @@ void tf_pipeline_drain(struct tf_pipeline *pipeline, int (*stop)(void))
 void tf_pipeline_give_up(struct tf_pipeline *pipeline)
 {
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
-		pipeline->stats.direction[side].lost += tf_hold_count_to(pipeline->hold, !side);
+		pipeline->stats->direction[side].lost += tf_hold_count_to(pipeline->hold, !side);
 }
 
 void tf_pipeline_stop(struct tf_pipeline *pipeline)
@@ -410,7 +416,7 @@ const struct tf_stats *tf_pipeline_stats(struct tf_pipeline *pipeline)
 {
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
 		tf_device_dropped(pipeline->config.device[side],
-				  &pipeline->stats.direction[side].kernel_dropped);
-	pipeline->stats.callback_errors = tf_script_errors(pipeline->config.script);
-	return &pipeline->stats;
+				  &pipeline->stats->direction[side].kernel_dropped);
+	pipeline->stats->callback_errors = pipeline->errors_before + tf_script_errors(pipeline->config.script);
+	return pipeline->stats;
 }

@@ -27,6 +27,7 @@ struct tf_pipeline_config {
 	int offline;		     /* packets come with their own time, which is the run's clock */
 	tf_pipeline_gone_cb gone;
 	void *arg; /* for gone */
+	struct tf_stats *stats; /* the caller's, counted on from what is there; or NULL: its own */
 };
 
 /* 0 or UV_ENOMEM. */

@@ -135,6 +135,31 @@ void tf_script_here(struct tf_script *script)
 	script->stack = __builtin_frame_address(0);
 }
 
+int tf_script_plain(struct tf_script **out, const struct tf_options *options, struct tf_error *error)
+{
+	struct tf_script *script = calloc(1, sizeof(*script));
+
+	if (script != NULL)
+		script->outbox = tf_outbox_create();
+	if (script == NULL || script->outbox == NULL) {
+		free(script);
+		return tf_error_set(error, UV_ENOMEM, "out of memory");
+	}
+	script->options = options;
+	script->context.due = NEVER;
+	*out = script;
+	return 0;
+}
+
+/* Without a script. */
+static void run_plain(const struct tf_script *script, struct tf_batch *batch)
+{
+	for (; batch->cursor < batch->count; batch->cursor++) {
+		batch->packets[batch->cursor].verdict = (uint8_t) script->options->on_error;
+		batch->packets[batch->cursor].flags |= TF_FAILED;
+	}
+}
+
 static int keep_labels(struct tf_script *script)
 {
 	lua_State *L = script->L;
@@ -163,6 +188,8 @@ int tf_script_load(struct tf_script *script, const struct tf_side sides[2], uint
 	lua_State *L = script->L;
 	int status;
 
+	if (script->L == NULL)
+		return 0;
 	script->link = link;
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++) {
 		lua_pushinteger(L, side);
@@ -184,6 +211,8 @@ void tf_script_list(struct tf_script *script, void (*line)(void *arg, const char
 {
 	lua_State *L = script->L;
 
+	if (script->L == NULL)
+		return;
 	if (call(script, "callbacks", 0, 1) != 0) {
 		lua_settop(L, SLOT_TOP);
 		return;
@@ -215,6 +244,8 @@ void tf_script_counters(struct tf_script *script, void (*counter)(void *arg, con
 {
 	lua_State *L = script->L;
 
+	if (script->L == NULL)
+		return;
 	if (call(script, "counters", 0, 1) != 0) {
 		lua_settop(L, SLOT_TOP);
 		return;
@@ -234,6 +265,8 @@ int tf_script_start(struct tf_script *script, struct tf_error *error)
 	lua_State *L = script->L;
 	int more;
 
+	if (script->L == NULL)
+		return 0;
 	do {
 		if (call(script, "on_start", 0, 1) != 0)
 			return take_error(script, error);
@@ -324,6 +357,10 @@ void tf_script_run(struct tf_script *script, struct tf_batch *batch)
 	struct tf_context *context = &script->context;
 	lua_State *L = script->L;
 
+	if (L == NULL) {
+		run_plain(script, batch);
+		return;
+	}
 	context->batch = batch;
 	context->now = batch->packets[batch->cursor].clock;
 	enter(script, "", context->offline ? uv_hrtime() : (uint64_t) (context->now * 1e9), 1);
@@ -396,6 +433,8 @@ void tf_script_stop(struct tf_script *script)
 	lua_State *L = script->L;
 	int more = 1;
 
+	if (script->L == NULL)
+		return;
 	while (more) {
 		if (call(script, "on_stop", 0, 1) != 0) {
 			const char *message = lua_tostring(L, -1);

@@ -22,6 +22,12 @@ struct tf_script;
 int tf_script_create(struct tf_script **out, const struct tf_options *options,
 		     struct tf_error *error);
 
+/*
+ * One that has no script: it gives every packet --on-error's verdict, as if a callback had failed, and
+ * all else comes to nothing. 0 or UV_ENOMEM.
+ */
+int tf_script_plain(struct tf_script **out, const struct tf_options *options, struct tf_error *error);
+
 /* What a script can know of a device. */
 struct tf_side {
 	const char *name;

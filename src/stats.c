@@ -92,6 +92,23 @@ static void add_count(struct tf_count *sum, const struct tf_count *one)
 	sum->bytes += one->bytes;
 }
 
+static uint64_t left_over(uint64_t in, uint64_t rest)
+{
+	return in > rest ? in - rest : 0;
+}
+
+void tf_stats_settle(struct tf_stats *stats)
+{
+	for (int side = 0; side < 2; side++) {
+		struct tf_direction *d = &stats->direction[side];
+
+		d->errors.packets = left_over(d->in.packets, d->forwarded.packets + d->dropped.packets +
+								     d->replied.packets + d->held.packets);
+		d->errors.bytes = left_over(d->in.bytes, d->forwarded.bytes + d->dropped.bytes + d->replied.bytes +
+								 d->held.bytes);
+	}
+}
+
 void tf_stats_add(struct tf_stats *sum, const struct tf_stats *one)
 {
 	for (int side = 0; side < 2; side++) {

@@ -32,7 +32,11 @@ struct tf_stats {
 	struct tf_direction direction[2]; /* TF_LEFT: from left to right; TF_RIGHT: from right to left */
 	uint64_t callback_errors;	  /* times that a callback or timer threw */
 	double started;			  /* seconds, monotonic */
+	double number;			  /* of the last packet that was read */
 };
+
+/* What came in and was never judged, since the process that had it died, counts as errors. */
+void tf_stats_settle(struct tf_stats *stats);
 
 /* Adds what one has counted to a sum, which is all zero at first and began when the first of them did. */
 void tf_stats_add(struct tf_stats *sum, const struct tf_stats *one);

@@ -140,6 +140,7 @@ int tf_worker_start(struct tf_worker *worker, struct tf_capture *capture, struct
 		.capture = capture,
 		.gone = worker->config.gone,
 		.arg = worker->config.arg,
+		.stats = worker->config.stats,
 	};
 	int err = tf_pipeline_create(&worker->pipeline, &parts);
 

@@ -22,6 +22,7 @@ struct tf_worker_config {
 		*script; /* created, not loaded; the worker's from now on, also if it fails */
 	tf_pipeline_gone_cb gone; /* on the worker's thread */
 	void *arg;		  /* for gone */
+	struct tf_stats *stats;	  /* where to count, or NULL; see pipeline.h */
 };
 
 /* 0, or a code with a sentence. Runs none of the script. */

@@ -119,6 +119,7 @@ static void watch_names(struct tf_tun *tun)
 static int tun_start(struct tf_device *device, uv_loop_t *loop, tf_device_ready_cb ready, void *arg)
 {
 	struct tf_tun *tun = (struct tf_tun *)device;
+	struct tf_link_state state;
 	int code;
 
 	tun->ready = ready;
@@ -143,6 +144,9 @@ static int tun_start(struct tf_device *device, uv_loop_t *loop, tf_device_ready_
 		goto fail;
 	tun->handles = 3;
 	watch_names(tun);
+	/* What is known is from the opening; others may have served the device since. */
+	if (tf_link_state(tun->links, tun->index, &state, NULL) == 0)
+		tf_tun_set_up(tun, state.up);
 	code = uv_poll_start(&tun->news, UV_READABLE, on_news);
 	if (code == 0)
 		code = uv_poll_start(&tun->packets, UV_READABLE, on_packets);

@@ -20,7 +20,7 @@ LOOPS = {
 def run(place, rules):
     """The program in a namespace of its own, with a packet that comes to it after a second."""
     return harness.Program(place, *harness.IN_NAMESPACE, "sh", "-c", "(%s) & exec \"$@\"" % "sleep 1; ping -c 1 -W 1 10.1.0.2",
-                           "sh", place.program, "run", place.script(HEADER + rules),
+                           "sh", place.program, "run", place.script(HEADER + rules), "--time-limit", "0",
                            "--left", "tun:tfleft,address=10.1.0.1/24", "--right", "tun:tfright")
 
 

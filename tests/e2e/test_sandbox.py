@@ -84,7 +84,7 @@ def test_a_callback_that_goes_too_far(place, lab, text):
     tf.on_packet(function(pkt) if pkt.number %% 2 == 1 then f() end end)
     """ % text
     packet = bytes.fromhex("45000014000000004000000001010101020202020000")[:20]
-    with lab(rules) as running:
+    with lab(rules, "--time-limit", "0") as running:
         for _ in range(4):
             running.left.send(packet)
         assert len(running.right.receive(2, timeout=60)) == 2  # LuaJIT takes seconds for some

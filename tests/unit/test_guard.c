@@ -77,6 +77,8 @@ static void who_stays_for_longer_than_the_limit_is_found_at_once(void **state)
 	assert_int_equal(look.limit, LIMIT);
 	assert_ptr_equal(tf_guard_script(1), script(2));
 	tf_guard_leave(second);
+	/* The first one has long to go, but may leave and come again any time. */
+	assert_int_equal(tf_guards_look(&guards, 1300, LIMIT, 300, 0).next, 1300 + LIMIT);
 	look = tf_guards_look(&guards, 100 + 10 * LIMIT, LIMIT, 300, 0);
 	assert_int_equal(look.hung, 0);
 	assert_int_equal(look.limit, 10 * LIMIT);

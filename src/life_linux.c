@@ -1,0 +1,167 @@
+/* The worker's side of supervisor_linux.c: orders from the channel, last words in a signal's handler. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "script.h"
+#include "supervisor_linux.h"
+
+#define ALTERNATE_STACK 65536
+
+/* The one life of this process; signals have no other way to it. */
+static struct tf_life *life_of_process;
+
+static void say(const struct tf_life *life, char word)
+{
+	/* What a full or broken channel does not take is nothing that we could mend. */
+	if (send(life->channel, &word, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		return;
+}
+
+static void ring(void)
+{
+	say(life_of_process, TF_SAY_RING);
+}
+
+/* The slot that is inside Lua, where the supervisor has not said which: a crash is anybody's. */
+static unsigned int slot_inside(struct tf_guards *guards)
+{
+	for (unsigned int i = 0; i < TF_GUARD_SLOTS; i++)
+		if (atomic_load(&guards->slot[i].entered) != atomic_load(&guards->slot[i].left))
+			return i;
+	return TF_GUARD_SLOTS;
+}
+
+/*
+ * Hung or crashed: says what the script was at, as far as that can still be found out, and ends. A
+ * fault in here ends us as well, with what has been said so far; if it takes long we are killed.
+ */
+static void on_end(int number)
+{
+	struct tf_shared *shared = life_of_process->shared;
+	int hung = atomic_load(&shared->hung);
+	unsigned int slot = number == TF_SIGNAL_HUNG && hung > 0 ? (unsigned int)hung - 1
+								  : slot_inside(&shared->guards);
+	struct tf_script *script = tf_guard_script(slot);
+
+	if (script != NULL) {
+		tf_script_last_words(script, shared->words, sizeof(shared->words));
+		tf_script_last_place(script, shared->place, sizeof(shared->place));
+	}
+	if (number == TF_SIGNAL_HUNG)
+		_exit(TF_EXIT_SCRIPT);
+	raise(number); /* as it would have ended without us */
+}
+
+/* In the allocator, on the thread that wants more. */
+static void exhausted(unsigned int slot)
+{
+	struct tf_shared *shared = life_of_process->shared;
+	struct tf_script *script = tf_guard_script(slot);
+
+	if (script != NULL) {
+		tf_script_last_words(script, shared->words, sizeof(shared->words));
+		tf_script_last_place(script, shared->place, sizeof(shared->place));
+	}
+	_exit(TF_EXIT_MEMORY);
+}
+
+static void on_nothing(int number)
+{
+	(void)number;
+}
+
+/* The terminal's signals are the supervisor's to hear. A program that a script starts has them again. */
+static void set_signals(void)
+{
+	static const int others[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
+	static const int ends[] = {TF_SIGNAL_HUNG, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+	struct sigaction action = {.sa_handler = on_nothing, .sa_flags = SA_RESTART}, before;
+	stack_t stack = {.ss_sp = malloc(ALTERNATE_STACK), .ss_size = ALTERNATE_STACK};
+	sigset_t none;
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (sigaction(others[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+			sigaction(others[i], &action, NULL);
+	action.sa_handler = on_end;
+	action.sa_flags = (int)SA_RESETHAND | SA_NODEFER;
+	if (stack.ss_sp != NULL && sigaltstack(&stack, NULL) == 0)
+		action.sa_flags |= SA_ONSTACK;
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		/* A sanitizer has handlers of its own, and more to say. */
+		if (ends[i] == TF_SIGNAL_HUNG ||
+		    (sigaction(ends[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL))
+			sigaction(ends[i], &action, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void tf_life_begin(struct tf_life *life)
+{
+	life_of_process = life;
+	tf_guard_use(&life->shared->guards, ring, exhausted);
+	set_signals();
+}
+
+enum tf_role tf_life_role(const struct tf_life *life)
+{
+	return life->role;
+}
+
+struct tf_stats *tf_life_stats(struct tf_life *life, unsigned int i)
+{
+	return i < TF_WORKERS_MAX ? &life->shared->stats[i] : NULL;
+}
+
+static void on_channel(uv_poll_t *poll, int status, int events)
+{
+	struct tf_life *life = poll->data;
+	ssize_t n = 0;
+	char word;
+
+	(void)events;
+	while (status == 0 && (n = recv(life->channel, &word, 1, MSG_DONTWAIT)) > 0) {
+		if (word == TF_SAY_PRINT)
+			life->orders.print(life->orders.arg);
+		if (word != TF_SAY_END)
+			continue;
+		life->orders.end(life->orders.arg);
+	}
+	if (status == 0 && n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	uv_poll_stop(poll); /* the supervisor is no more */
+	life->orders.end(life->orders.arg);
+}
+
+int tf_life_listen(struct tf_life *life, uv_loop_t *loop, const struct tf_orders *orders)
+{
+	int err;
+
+	life->orders = *orders;
+	life->poll.data = life;
+	err = uv_poll_init(loop, &life->poll, life->channel);
+	if (err < 0)
+		return err;
+	life->listening = 1;
+	return uv_poll_start(&life->poll, UV_READABLE, on_channel);
+}
+
+void tf_life_ready(struct tf_life *life)
+{
+	say(life, TF_SAY_READY);
+}
+
+void tf_life_heard(struct tf_life *life)
+{
+	say(life, TF_SAY_HEARD);
+}
+
+void tf_life_close(struct tf_life *life)
+{
+	if (life->listening)
+		uv_close((uv_handle_t *)&life->poll, NULL);
+	life->listening = 0;
+}

@@ -1,0 +1,67 @@
+/*
+ * A run that outlives its script: one process opens the devices and keeps them, another one has loop,
+ * script and packets on the descriptors that it inherited. When that one hangs, crashes or is
+ * killed, the next takes its place, with devices, addresses and routes as they were.
+ *
+ * Where a system has no such thing (supervisor_none.c) the same process does it all, and a script
+ * that does not come back ends with it.
+ */
+#ifndef TF_SUPERVISOR_H
+#define TF_SUPERVISOR_H
+
+#include <uv.h>
+
+#include "options.h"
+#include "stats.h"
+
+struct tf_life;
+
+/* What a life is for. */
+enum tf_role {
+	TF_ROLE_FIRST,	/* the run begins */
+	TF_ROLE_AFRESH, /* the one before it died */
+	TF_ROLE_PLAIN	/* they died too often: packets get --on-error's verdict, without a script */
+};
+
+struct tf_supervised {
+	const struct tf_options *options;
+	/* A life, whole: from the script's top level to its end; the exit status. */
+	int (*live)(void *arg, struct tf_life *life);
+	void (*ready)(void); /* once, when packets can pass; or NULL */
+	void *arg;	     /* for live */
+};
+
+/*
+ * Before anything is opened: the signals that end a run (SIGINT, SIGTERM, SIGHUP) or have it print its
+ * table (SIGUSR1) wait from now on, or end it while the script is being compiled.
+ */
+void tf_supervise_begin(void);
+
+/* The run; its exit status. Messages are printed. */
+int tf_supervise(const struct tf_supervised *what);
+
+/* What a life is told to do, on its loop. */
+struct tf_orders {
+	void (*end)(void *arg);	  /* in good order */
+	void (*print)(void *arg); /* the table */
+	void *arg;
+};
+
+enum tf_role tf_life_role(const struct tf_life *life);
+
+/* Where the counters of the run's worker number i are, which outlive the life. */
+struct tf_stats *tf_life_stats(struct tf_life *life, unsigned int i);
+
+/* Begins to hear orders. 0 or a code. */
+int tf_life_listen(struct tf_life *life, uv_loop_t *loop, const struct tf_orders *orders);
+
+/* Packets can pass. */
+void tf_life_ready(struct tf_life *life);
+
+/* The script has come back, and no packet moves any more: the end may take its time. */
+void tf_life_heard(struct tf_life *life);
+
+/* No more orders; handles close in the loop's next turn. */
+void tf_life_close(struct tf_life *life);
+
+#endif

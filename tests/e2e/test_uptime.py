@@ -1,0 +1,196 @@
+"""The path stays up whatever the script does: devices, addresses and routes as they were, a new worker behind them."""
+
+import os
+import re
+import signal
+
+import pytest
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.packet import Raw
+
+import harness
+import lab_tools
+
+HEADER = 'local tf = require "tunfilter"\n'
+LIMIT = "300"
+
+# What the second line of a script does when it sees the word.
+ENDLESS = {
+    "an empty loop": "while true do end",
+    "a compiled loop": "local n = 0 for i = 1, 1e15 do n = n + i % 7 end",
+    "a loop in a coroutine": "coroutine.wrap(function() while true do end end)()",
+    "a loop that catches its errors": "while true do pcall(error, 'x') end",
+    "a pattern": "(('a'):rep(1e5)):find(('.-'):rep(10) .. 'b')",
+    "a loop over packets": "while true do local p = tf.packet{ ip = {}, udp = {} } p.payload = 'x' end",
+}
+GREEDY = {
+    "string.rep": "local s = ('x'):rep(1e9)",
+    "a table": "local t = {} while true do t[#t + 1] = #t end",
+    "strings": "local s = 'x' while true do s = s .. s end",
+}
+
+
+def packet(text, number=0):
+    return bytes(IP(src="198.51.100.1", dst="203.0.113.1", id=number) / UDP(sport=9, dport=9) / Raw(text.encode()))
+
+
+def rules(text):
+    """A script that does this when it sees the word; the function begins on line 2."""
+    return HEADER + ('tf.on_packet("udp", function(pkt)\n  if pkt.payload == "now" then\n    %s\n  end\nend)\n' % text)
+
+
+def triggers(lab, text="now"):
+    """The word, and when that has had its effect other packets: both sides still know each other."""
+    lab.left.send(packet("before"))
+    assert lab.right.receive(1, timeout=60) == [packet("before")]
+    lab.left.send(packet(text))
+    if text == "now":
+        lab.wait_for("started afresh|stack overflow", 60)
+    lab.left.send(packet("behind"))
+    assert packet("behind") in lab.right.receive(1 if text == "now" else 2, timeout=60)
+    lab.right.send(packet("back"))
+    assert lab.left.receive(1, timeout=60) == [packet("back")]
+
+
+def books(lab, errors):
+    """What came in is accounted for, also what a worker had when it died."""
+    table = lab.table()
+    assert table["in"] == [3, 1] and table["forwarded"][1] == 1
+    assert table["errors"][0] >= errors
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_a_script_that_does_not_come_back(place, lab, what):
+    with lab(rules(ENDLESS[what]), "--time-limit", LIMIT) as running:
+        triggers(running)
+    assert running.status == 0, running.stderr
+    assert re.search(r"rules\d+\.lua:2 did not come back within %s ms \(--time-limit\); the script is started afresh\n"
+                     r"\tpacket 2 from left, 31 bytes: IP 198.51.100.1.9 > 203.0.113.1.9: UDP, length 3" % LIMIT,
+                     running.stderr), running.stderr
+    books(running, 1)
+
+
+@pytest.mark.parametrize("what", GREEDY)
+def test_a_script_that_wants_all_memory(place, lab, what):
+    with lab(rules(GREEDY[what]), "--memory-limit", "32", "--time-limit", "0") as running:
+        triggers(running)
+    assert running.status == 0, running.stderr
+    assert re.search(r"rules\d+\.lua:2 wants more memory than the script may have \(--memory-limit\); the script is "
+                     r"started afresh\n\tpacket 2 from left", running.stderr), running.stderr
+    books(running, 1)
+
+
+def test_recursion_is_an_error_like_any_other(place, lab):
+    with lab(rules("local function f() return 1 + f() end f()"), "--time-limit", "0") as running:
+        triggers(running)
+    assert "stack overflow" in running.stderr and "afresh" not in running.stderr
+
+
+@pytest.mark.skipif(harness.SANITIZED, reason="a sanitizer takes the signals for itself")
+def test_a_crash_in_native_code(place, lab):
+    text = "local ffi = require 'ffi' ffi.cast('int *', 8)[0] = 1"
+    with lab(rules(text), "--unsafe", "--time-limit", "0") as running:
+        triggers(running)
+    assert re.search(r"rules\d+\.lua:2: the worker was ended by signal 11 \(Segmentation fault\); the script is started "
+                     r"afresh\n\tpacket 2 from left", running.stderr), running.stderr
+    books(running, 1)
+
+
+def test_a_callback_that_waits_without_working(place, lab):
+    with lab(rules("os.execute 'sleep 1000'"), "--unsafe", "--time-limit", LIMIT) as running:
+        triggers(running)
+    assert re.search(r"rules\d+\.lua:2 did not come back within %s ms" % LIMIT, running.stderr), running.stderr
+
+
+def test_a_timer(place, lab):
+    script = HEADER + "local first = not tf.args.second\ntf.on_packet(function(pkt)\n" \
+        "  if pkt.ip and pkt.payload == 'now' then tf.after(0.01, function()\n    while true do end\n  end) end\nend)\n"
+    with lab(script, "--time-limit", LIMIT) as running:
+        running.left.send(packet("now"))
+        assert running.right.receive(1, timeout=60) == [packet("now")]
+        running.wait_for("afresh", 60)
+        triggers(running, "after")
+    assert re.search(r"rules\d+\.lua: a timer's function did not come back within %s ms.*\n\tit was last seen at \S+:5$"
+                     % LIMIT, running.stderr, re.M), running.stderr
+
+
+def worker_of(pid):
+    """The worker of a supervisor."""
+    children = [int(word) for word in open("/proc/%d/task/%d/children" % (pid, pid)).read().split()]
+    return children[0] if children else None
+
+
+def test_a_kill_of_the_worker(place):
+    """Addresses, routes and the lab are as before; what passes by then is not noticed by a ping."""
+    with lab_tools.start(place, "ip addr; ip route; ip -6 route; echo ready >&2; read line < %s; ip addr; ip route; ip -6 "
+                         "route; ping -c 1 -W 60 right" % place_fifo(place)) as lab:
+        lab.wait_for("^ready")
+        supervisor = lab_tools.child(lab.lab, "tunfilter")
+        first = worker_of(supervisor)
+        os.kill(first, signal.SIGKILL)
+        harness.wait_until(lambda: worker_of(supervisor) not in (None, first))
+        with open(place.path / "go", "w") as go:
+            go.write("go\n")
+        assert lab.end() == 0, lab.stderr
+    before, after = lab.stderr.split("\nready\n")
+    assert "the worker was ended by signal 9 (Killed); the script is started afresh" in after
+    stable = [line.strip() for line in before.splitlines() if re.search("inet|default|dev tun0", line)]
+    assert len(stable) >= 4
+    for line in stable:
+        assert line in after, line
+
+
+def place_fifo(place):
+    path = place.path / "go"
+    os.mkfifo(path, 0o666)
+    path.chmod(0o666)
+    return path
+
+
+@pytest.mark.parametrize("verdict", ["drop", "forward"])
+def test_a_script_that_fails_again_and_again(place, lab, verdict):
+    """It is given up, and every packet gets --on-error's verdict from then on, in both directions."""
+    with lab(rules("while true do end"), "--time-limit", "50", "--on-error", verdict) as running:
+        for _ in range(5):
+            seen = running.stderr.count("did not come back")
+            running.left.send(packet("now"))
+            harness.wait_until(lambda: running.stderr.count("did not come back") > seen, 60)
+        running.wait_for("failed 5 times in short order and is not started again: from now on every packet is %s"
+                         % {"drop": "dropped", "forward": "forwarded"}[verdict])
+        running.left.send(packet("now"))
+        if verdict == "forward":
+            assert running.right.receive(1, timeout=60) == [packet("now")]
+            running.right.send(packet("back"))
+            assert running.left.receive(1, timeout=60) == [packet("back")]
+        else:
+            running.right.receive(0)
+    table = running.table()
+    assert table["errors"][0] == 6 and table["forwarded"] == [0, 0]
+    assert running.status == 0
+
+
+def test_statistics_go_on(place, lab):
+    """Counters are the run's, not the worker's."""
+    with lab(rules("while true do end"), "--time-limit", LIMIT) as running:
+        for text in ("a", "b"):
+            running.left.send(packet(text))
+        running.right.receive(2, timeout=60)
+        triggers(running)
+    table = running.table()
+    assert table["in"] == [5, 1] and table["forwarded"] == [4, 1] and table["errors"] == [1, 0]
+
+
+@pytest.mark.parametrize("where", ["load", "on_start"])
+def test_a_start_that_never_ends(place, where):
+    text = "while true do end" if where == "load" else "tf.on_start(function() while true do end end)"
+    done = harness.run_lab(place, HEADER + text, "true", options=["--time-limit", "50"])
+    assert done.returncode == 1
+    words = "its top level" if where == "load" else "a function of tf.on_start"
+    assert "%s did not come back within 500 ms (--time-limit)" % words in done.stderr
+
+
+def test_an_end_that_never_comes(place):
+    done = harness.run_lab(place, HEADER + "tf.on_stop(function() while true do end end)", "true",
+                           options=["--time-limit", "50"])
+    assert done.returncode == 0
+    assert "a function of tf.on_stop did not come back within 500 ms" in done.stderr
