@@ -162,15 +162,16 @@ def report(results, o):
             rows.append([name, *(f"{found[x]:,.4g}" if x in found else "-" for x in xs)])
         for line in draw.table(rows, ascii_only):
             print("  " + line)
-    print("\nHow it is judged (medians; ratios of the same round)")
     rows = [["what", "aim", "figure", ""]]
     for entry in judge(results):
         if o.only and entry["figure"] is None:
             continue
         rows.append([entry["text"], entry["aim"], entry["shown"],
                      "" if entry["met"] is None else "met" if entry["met"] else "NOT MET"])
-    for line in draw.table(rows, ascii_only):
-        print("  " + line)
+    if len(rows) > 1:
+        print("\nHow it is judged (medians; ratios of the same round)")
+        for line in draw.table(rows, ascii_only):
+            print("  " + line)
     for name, why in results.left_out.items():
         print(draw.plain(f"left out: {name}: {why}", ascii_only))
     for text in results.failures:

@@ -145,8 +145,14 @@ AIMS = [
     Aim("--workers 2, lost at a load that one core carries, worst round", Worst("paced", "look-2"), most=0,
         unit=" in a thousand"),
     Aim("Cost a packet with a million flows, to that with 10", Point("flows", "tf.flow", 1_000_000, to=10), most=3),
-    Aim("1,000 callbacks, each on another expression", Point("callbacks", "expressions", 1000), digits=0,
+    Aim("1,000 callbacks, each on another port", Point("callbacks", "a port each", 1000), digits=0, unit=" ns a packet"),
+    Aim("1,000 callbacks, on expressions of six kinds", Point("callbacks", "six kinds", 1000), digits=0,
         unit=" ns a packet"),
+    Aim("On the way to a million flows, the longest batch", Point("stalls", "tf.flow", 1_000_000), most=1000, digits=0,
+        unit=" µs"),
+    *(Aim(f"{name}, {text}", Point(sweep, name, count), most=most, digits=0, unit=unit)
+      for name, words, count in (("tf.names", "a million names", 1_000_000), ("tf.nets", "200,000 networks", 200_000))
+      for sweep, text, most, unit in (("load", f"{words}: loading", 1000, " ms"), ("lookup", f"{words}: a look-up", 100, " ns"))),
     Aim("Start to first packet", Median("start", "look"), most=50, digits=1, unit=" ms"),
     Aim("Processor time when idle", Median("idle", "look"), most=0, digits=0, unit=" µs a second"),
     Aim("Memory at full load, one worker", Worst("memory", "look"), most=64, digits=1, unit=" MB"),

@@ -1,9 +1,8 @@
 """How a cost grows: with the packets' size and the size of a burst, live; with callbacks, flows and
-lists, in the script alone or on a capture."""
+lists, in the script alone."""
 import functools
 import random
 import statistics
-import struct
 import tempfile
 
 from hosts import Failed, Link, run
@@ -27,7 +26,7 @@ class Sweep:
 
 
 def times(o):
-    return 1 if o.quick else min(o.rounds, 3)
+    return 1 if o.quick else min(o.rounds, 5)
 
 
 def medians(o, points):
@@ -67,74 +66,56 @@ def bursts(links, o):
 
 CALLBACKS = """
 local tf = require "tunfilter"
+local kinds = { "udp dst port %%d", "host 10.1.%%d.1", "src net 10.%%d.0.0/16", "tcp[tcpflags] & tcp-syn != 0 and dst port %%d",
+   "ip6 and port %%d", "udp and greater %%d" }
 for i = 1, %d do
-   tf.on_packet(%s, function(pkt) if pkt.udp.dport == i then return tf.drop end end)
+   local n = i %% 250 + 1
+   tf.on_packet(%s, function(pkt) if pkt.udp and pkt.udp.dport == 0 then return tf.drop end end)
 end
 """
+CALLBACK_KINDS = {  # what each is registered on, and the packets: ports 1 to 1,000, or of all kinds
+    "a port each": ('"udp dst port " .. i', "ports:1000"),
+    "six kinds": ("kinds[i % 6 + 1]:format(i % 6 % 5 == 0 and i or n)", "mixed"),
+    "all of them udp": ('"udp"', "ports:1000"),
+}
+
+
+def lua_cost(build, folder, rules, traffic, seconds=0.3):
+    """The script's nanoseconds a packet, and its longest batch in microseconds."""
+    with open(f"{folder}/rules.lua", "w", encoding="utf-8") as file:
+        file.write(rules)
+    words = run([f"{build}/tests/bench/bench_lua", f"{folder}/rules.lua", "64", seconds, traffic], FOREVER)
+    return float(words[0]), float(words[1])
 
 
 def callbacks(_, o):
-    """bench_lua's packets are UDP to port 9, from 12345."""
-    def cost(folder, count, argument):
-        path = f"{folder}/rules.lua"
-
-        def once():
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(CALLBACKS % (count, argument))
-            return float(run([f"{o.build}/tests/bench/bench_lua", path, "64", "0.3"], FOREVER)[0])
-        return once
-
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        yield from medians(o, [(name, count, cost(folder, count, argument))
-                               for count in ((1, 1000) if o.quick else (1, 3, 10, 30, 100, 300, 1000))
-                               for name, argument in (("expressions", '"udp dst port " .. 20000 + i'), ("plain", '"udp"'))])
+        yield from medians(o, [
+            (name, count, functools.partial(lambda *words: lua_cost(*words)[0], o.build, folder, CALLBACKS % (count, argument), traffic))
+            for count in ((1, 1000) if o.quick else (1, 3, 10, 30, 100, 300, 1000))
+            for name, (argument, traffic) in CALLBACK_KINDS.items()])
 
 
 FLOW_RULES = """
 local tf = require "tunfilter"
-local first, count, start, clock = tonumber(tf.args.first), 0, 0, os.clock
 tf.flow.max = 2097152
-tf.on_packet(function(pkt)
-   count = count + 1
-   if count == first then start = clock() end
-   %s
-end)
-tf.on_stop(function() io.stdout:write((clock() - start) / (count - first) * 1e9, "\\n") end)
+tf.on_packet(function(pkt) local flow = tf.flow(pkt) flow.packets = (flow.packets or 0) + 1 end)
 """
-FLOW_BODIES = {"nothing": "", "tf.flow": "local flow = tf.flow(pkt) flow.packets = (flow.packets or 0) + 1"}
 
 
-def write_flows(path, flows, count):
-    """A capture of count packets: each flow once in some order, then all of them again."""
-    order = random.Random(1)
-    records = []
-    for number in range(flows):
-        ip = struct.pack(">BBHHHBBH4sI", 0x45, 0, 64, 0, 0, 64, 17, 0, b"\x0a\x4d\0\1", 0x0a4e0000 + (number >> 4))
-        udp = struct.pack(">HHHH", 20000 + (number & 15), 9, 44, 0)
-        records.append(struct.pack("<IIII", 1700000000, 0, 64, 64) + ip + udp + bytes(36))
-    with open(path, "wb") as file:
-        file.write(struct.pack("<IHHIIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101))
-        while count > 0:
-            if flows > 16:
-                order.shuffle(records)
-            some = records * max(1, 65536 // flows)
-            file.write(b"".join(some))
-            count -= len(some)
-
-
-def flows(_, o):
-    def cost(capture, script, first):
-        return lambda: float(run([f"{o.build}/tunfilter", "replay", "-q", "--unsafe", "--set", f"first={first}",
-                                  script, capture], FOREVER)[0])
-
+@functools.lru_cache(None)
+def flow_figures(build, turns, count):
+    """As lua_cost; with many flows long enough for all of them to have come."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        for name, body in FLOW_BODIES.items():
-            with open(f"{folder}/{name}.lua", "w", encoding="utf-8") as file:
-                file.write(FLOW_RULES % body)
+        found = [lua_cost(build, folder, FLOW_RULES, f"flows:{count}", 0.5 + count / 200_000) for _ in range(turns)]
+    return [statistics.median(values) for values in zip(*found)]
+
+
+def flows(which):
+    def points(_, o):
         for count in (10, 1_000_000) if o.quick else (10, 100, 1000, 10_000, 100_000, 1_000_000):
-            write_flows(f"{folder}/in.pcap", count, 2_000_000)
-            yield from medians(o, [(name, count, cost(f"{folder}/in.pcap", f"{folder}/{name}.lua", 1_000_000))
-                                   for name in FLOW_BODIES])
+            yield "tf.flow", count, flow_figures(o.build, times(o), count)[which]
+    return points
 
 
 LIST_RULES = """
@@ -153,7 +134,7 @@ end
 look()
 start = clock()
 look()
-io.stdout:write(loaded * 1e3, " ", (clock() - start) / turns * 1e9, " ", found, "\\n")
+io.stdout:write(" figures ", loaded * 1e3, " ", (clock() - start) / turns * 1e9, " ", found, "\\n")
 tf.on_packet(function() end)
 """
 LISTS = {"tf.names": ("names", "line", lambda n: f"host{n * 7919 % 10_000_019}.example{n % 97}.net"),
@@ -161,7 +142,7 @@ LISTS = {"tf.names": ("names", "line", lambda n: f"host{n * 7919 % 10_000_019}.e
 
 
 @functools.lru_cache(None)
-def list_figures(o, name, count):
+def list_figures(build, turns, name, count):
     """Loads a list and looks up 4,096 things, half of which are in it: milliseconds, nanoseconds."""
     word, element, make = LISTS[name]
     chance = random.Random(count)
@@ -172,8 +153,9 @@ def list_figures(o, name, count):
             file.writelines(make(chance.randrange(count * 2)) + "\n" for n in range(4096))
         with open(f"{folder}/rules.lua", "w", encoding="utf-8") as file:
             file.write(LIST_RULES % (word, element))
-        argv = [f"{o.build}/tunfilter", "check", "-q", "--unsafe", "--set", f"some={folder}/some.txt", f"{folder}/rules.lua"]
-        loads, looks, found = zip(*([float(word) for word in run(argv, FOREVER)] for _ in range(times(o))))
+        argv = [f"{build}/tunfilter", "check", "-q", "--unsafe", "--set", f"some={folder}/some.txt", f"{folder}/rules.lua"]
+        turns = [run(argv, FOREVER) for _ in range(turns)]
+    loads, looks, found = zip(*(map(float, words[words.index("figures") + 1:][:3]) for words in turns))
     if not all(found):
         raise Failed(f"{name}: nothing was found in the list")
     return statistics.median(loads), statistics.median(looks)
@@ -184,17 +166,18 @@ def lists(which):
         for name in LISTS:
             for count in (1000, 10_000, 100_000, 200_000, 1_000_000):
                 if count <= 200_000 or name == "tf.names":
-                    yield name, count, list_figures(o, name, count)[which]
+                    yield name, count, list_figures(o.build, times(o), name, count)[which]
     return points
 
 
 SWEEPS = {
     "size": Sweep("Packets by size", "bytes of a packet", "k/s", sizes),
     "bursts": Sweep("Lost of a burst, a queue of 4,096", "packets at once", "%", bursts),
-    "callbacks": Sweep("Callbacks, each on another expression, and on one", "callbacks", "ns a packet", callbacks),
-    "flows": Sweep("A table of flows, on a capture", "flows", "ns a packet", flows),
+    "callbacks": Sweep("Callbacks on expressions", "callbacks", "ns a packet", callbacks),
+    "flows": Sweep("A table of flows", "flows", "ns a packet", flows(0)),
+    "stalls": Sweep("A table of flows: the longest batch on the way", "flows", "µs", flows(1)),
     "lookup": Sweep("Lists: a look-up", "entries", "ns", lists(1)),
     "load": Sweep("Lists: loading", "entries", "ms", lists(0)),
 }
-QUICK = ["callbacks", "flows"]
+QUICK = ["callbacks", "flows", "stalls"]
 LIVE = ["size", "bursts"]
