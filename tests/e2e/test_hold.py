@@ -13,6 +13,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.utils import RawPcapReader
 
 import harness
+import wire
 
 TF = 'local tf = require "tunfilter"\n'
 
@@ -177,7 +178,7 @@ def arrival(port):
     stamps = [struct.unpack("=qq", value) for level, kind, value in ancillary
               if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS)]
     seconds, nanoseconds = stamps[0]
-    return (seconds * 10**9 + nanoseconds - offset) / 1e9, data
+    return (seconds * 10**9 + nanoseconds - offset) / 1e9, data[wire.VNET_HDR.size :]
 
 
 @pytest.mark.parametrize("delay", [0.001, 0.005, 0.05])

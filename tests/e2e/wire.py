@@ -23,13 +23,73 @@ import subprocess
 import sys
 import time
 
-ETH_P_ALL = 0x0003
-SOL_PACKET, PACKET_AUXDATA, PACKET_IGNORE_OUTGOING = 263, 8, 23
+ETH_P_ALL, ARPHRD_ETHER = 0x0003, 1
+SOL_PACKET, PACKET_AUXDATA, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 8, 15, 23
+VNET_HDR = struct.Struct("=BBHHHH")  # virtio_net_hdr
+NEEDS_CSUM, GSO_UDP_L4 = 1, 5
+FIN_PSH, CWR = 0x09, 0x80
 SO_RCVBUFFORCE = 33
 TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID = 0x10, 0x40
 CLONE_NEWNET = 0x40000000
 # Where the hosts' network namespaces are. In a lab its own process, pid 1 there, keeps them open.
 NAMESPACES = {"left": "/proc/1/fd/100", "right": "/proc/1/fd/101"}
+
+
+def checksum(data):
+    """The Internet checksum of bytes; 0 where it is in them and right."""
+    words = struct.unpack("!%dH" % ((len(data) + 1) // 2), data + b"\0" * (len(data) % 2))
+    total = sum(words)
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return total ^ 0xffff
+
+
+def wire_packets(received, ethernet):
+    """The packets as a network would carry them, of what a packet socket with PACKET_VNET_HDR gave.
+
+    The filter may have handed the kernel packets without a checksum, and several as one large packet,
+    which the kernel cuts where the host is not its end.
+    """
+    flags, gso, _, size, start, offset = VNET_HDR.unpack_from(received)
+    data = received[VNET_HDR.size :]
+    if not flags & NEEDS_CSUM:
+        assert not gso
+        return [data]
+    if not gso:
+        field = start + offset
+        value = checksum(data[start:])  # with the pseudo-header's sum, which is in the field
+        return [data[:field] + struct.pack("!H", value or 0xffff) + data[field + 2 :]]
+    udp = gso == GSO_UDP_L4
+    header = start + (8 if udp else data[start + 12] >> 4 << 2)
+    network = 14 if ethernet else 0
+    while ethernet and data[network - 2 : network] in (b"\x81\0", b"\x88\xa8"):
+        network += 4
+    packets = []
+    for at in range(header, len(data), size):
+        payload = data[at : at + size]
+        head = bytearray(data[:header])
+        transport_len = header - start + len(payload)
+        if head[network] >> 4 == 6:
+            struct.pack_into("!H", head, network + 4, transport_len)
+            pseudo = head[network + 8 : start]
+        else:
+            number, = struct.unpack_from("!H", head, network + 4)
+            struct.pack_into("!HH", head, network + 2, 20 + transport_len, (number + len(packets)) & 0xffff)
+            struct.pack_into("!H", head, network + 10, 0)
+            struct.pack_into("!H", head, network + 10, checksum(bytes(head[network:start])))
+            pseudo = head[network + 12 : start]
+        if udp:
+            struct.pack_into("!H", head, start + 4, transport_len)
+        else:
+            sequence, = struct.unpack_from("!I", head, start + 4)
+            struct.pack_into("!I", head, start + 4, (sequence + at - header) & 0xffffffff)
+            head[start + 13] &= ~CWR if packets else 0xff
+            head[start + 13] &= ~FIN_PSH if at + size < len(data) else 0xff
+        struct.pack_into("!H", head, start + offset, 0)
+        value = checksum(bytes(pseudo) + struct.pack("!II", transport_len, 17 if udp else 6) + bytes(head[start:]) + payload)
+        struct.pack_into("!H", head, start + offset, value or 0xffff)
+        packets.append(bytes(head) + payload)
+    return packets
 
 
 class Port:
@@ -38,37 +98,43 @@ class Port:
     def __init__(self, sock, name):
         self.socket = sock
         self.name = name
+        self.waiting = []  # that came as one large packet with others
         try:
             sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
         except PermissionError:  # not root: the system's limit, enough for a window of move()
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 20)
 
     def send(self, packet):
+        packet = bytes(VNET_HDR.size) + bytes(packet)
         try:
-            self.socket.send(bytes(packet))
+            self.socket.send(packet)
         except OSError as error:
             if error.errno != errno.ENETDOWN:
                 raise
-            self.socket.send(bytes(packet))  # said once of a device that was down since the last call
+            self.socket.send(packet)  # said once of a device that was down since the last call
 
     def receive_one(self, timeout):
         """The next packet that the filter wrote to this device, or None after timeout seconds."""
+        if self.waiting:
+            return self.waiting.pop(0)
         if not select.select([self.socket], [], [], timeout)[0]:
             return None
         try:
-            data, ancillary, _, _ = self.socket.recvmsg(70000, 256)
+            data, ancillary, _, address = self.socket.recvmsg(70000, 256)
         except OSError as error:
             if error.errno != errno.ENETDOWN:
                 raise
             return self.receive_one(timeout)
+        self.waiting = wire_packets(data, address[3] == ARPHRD_ETHER)
         for level, kind, value in ancillary:
             if level == SOL_PACKET and kind == PACKET_AUXDATA:
                 status, *_, tci, tpid = struct.unpack("=IIIHHHH", value[:20])
                 if status & TP_STATUS_VLAN_VALID:  # the kernel took the tag out of the frame
                     if not status & TP_STATUS_VLAN_TPID_VALID:
                         tpid = 0x8100
-                    data = data[:12] + struct.pack("!HH", tpid, tci) + data[12:]
-        return data
+                    tag = struct.pack("!HH", tpid, tci)
+                    self.waiting = [packet[:12] + tag + packet[12:] for packet in self.waiting]
+        return self.waiting.pop(0)
 
     def receive(self, count, timeout=5.0):
         """Up to count packets, in order; fewer if no further one comes within timeout seconds."""
@@ -163,6 +229,7 @@ def open_port(side):
     enter(side)
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+    sock.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
     sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
     sock.bind((device_name(), ETH_P_ALL))
     return sock, device_name()
