@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 from scapy.layers.inet import IP, UDP
@@ -87,6 +88,7 @@ def test_down_with_packets_queued_and_up_again(place):
     """What select() calls readable answers EIO then: the thread must not spin on it."""
     with nodes.Nodes(place, harness.PASS) as run:
         run.signal(signal.SIGSTOP)
+        harness.wait_until(lambda: thread_states(run.pid) == {"T"})
         run.left.send(packet())
         run.link("left", "down")
         run.link("right", "down")
@@ -100,6 +102,11 @@ def test_down_with_packets_queued_and_up_again(place):
         run.wait_for("device tun0 is up$")
         assert run.right.receive(1) == [packet()]
     assert run.status == 0
+
+
+def thread_states(pid):
+    tasks = Path("/proc/%d/task" % pid).glob("*/stat")
+    return {task.read_text().rsplit(")", 1)[1].split()[0] for task in tasks}
 
 
 def cpu_time(pid):
