@@ -1,8 +1,11 @@
 """Several workers: both directions of a flow are one worker's, and what all have counted is one table; --spin."""
 
+import os
 import random
 import re
 import signal
+import time
+from pathlib import Path
 
 import pytest
 from scapy.all import ARP, ICMP, IP, TCP, UDP, Ether, IPv6, PcapNgReader, Raw, fragment
@@ -243,6 +246,12 @@ tf.on_packet(function(pkt) pkt:hold(0.05) end)
     assert running.status == 0
 
 
+def processes(pid):
+    """A process and all that it has started, the first first."""
+    children = Path("/proc/%d/task/%d/children" % (pid, pid)).read_text().split()
+    return [pid, *(each for child in children for each in processes(int(child)))]
+
+
 @pytest.mark.parametrize("queue", [None, 3000, 1000])
 def test_a_burst_waits_in_the_queue(place, queue):
     """The filter does not run at all while the burst comes."""
@@ -251,15 +260,43 @@ def test_a_burst_waits_in_the_queue(place, queue):
     with harness.Run(place, harness.PASS, *(["--left", left + ",queue=%d" % queue] if queue else [])) as running:
         running.left.drain(0.2)
         running.right.drain()
-        running.signal(signal.SIGSTOP)
+        for pid in processes(running.pid):
+            os.kill(pid, signal.SIGSTOP)
         for packet in packets:
             try:
                 running.left.send(packet)
             except OSError:  # the queue is full
                 pass
-        running.signal(signal.SIGCONT)
+        for pid in processes(running.pid):
+            os.kill(pid, signal.SIGCONT)
         came = running.right.receive(len(packets), 2)
     assert running.status == 0
     assert len(came) == 2048 if queue != 1000 else 1000 <= len(came) < 2048
     assert came == packets[: len(came)]
     assert running.table()["kernel-dropped"][0] == 2048 - len(came)
+
+
+def wakeups(pid):
+    """The threads of a run, and how often each has slept and woken."""
+    tasks = [task for each in processes(pid) for task in Path("/proc/%d/task" % each).iterdir()]
+    return {task.name: re.findall(r"ctxt_switches:\s+(\d+)", (task / "status").read_text()) for task in tasks}
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", 2), ("--spin", 1000)])
+def test_idle(place, options):
+    """Nothing wakes a program that has nothing to do."""
+    with harness.Run(place, harness.PASS, *options) as running:
+        for side in ("left", "right"):
+            assert running.run(side, "sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6")[0] == 0
+        packet = bytes(IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=1, dport=2))
+        running.left.send(packet)
+        assert packet in running.right.receive(10, 1)
+
+        def still():
+            before = wakeups(running.pid)
+            time.sleep(0.5)
+            return before == wakeups(running.pid) and before
+
+        threads = len(harness.wait_until(still))
+        assert threads == len(processes(running.pid)) + ("--workers" in options)
+    assert running.status == 0

@@ -18,7 +18,7 @@ static void test_settings(void **state)
 	shown = run("ip -d addr show set0");
 	assert_has(shown, "UP");
 	assert_has(shown, "mtu 1400");
-	assert_has(shown, "qlen 2000");
+	assert_has(shown, "qlen 4096");
 	assert_has(shown, "tun type tun pi off vnet_hdr on persist off");
 	assert_has(shown, "inet 10.1.0.1/24");
 	assert_has(shown, "inet 10.2.0.1/32");
