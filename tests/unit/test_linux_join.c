@@ -6,7 +6,7 @@
 #include "linux_devices.h"
 
 #include <poll.h>
-#include <time.h>
+#include <sys/timerfd.h>
 
 #include "device/linux_tun.h"
 #include "device/linux_vnet.h"
@@ -112,11 +112,118 @@ static void test_tap(void **state)
 	check_lists("tap", TF_LINK_ETHERNET, rounds(), 2);
 }
 
+/* Datagrams of one flow with these payload lengths, to a socket of the device's own host. */
+static void fill_datagrams(int v6, uint32_t count, uint32_t size)
+{
+	struct flow flow = {
+		.v6 = (uint8_t)v6, .udp = 1, .ttl = 64, .port = 100, .state = TF_PARTIAL};
+
+	list_clear(list);
+	for (uint32_t i = 0; i < count; i++)
+		emit(list, &flow, i == count - 1 ? size / 2 : size, 0, NULL);
+}
+
+static int datagram_socket(int v6)
+{
+	struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_port = htons(9)};
+	struct sockaddr_in at4 = {.sin_family = AF_INET, .sin_port = htons(9)};
+	struct timeval limit = {.tv_sec = 2};
+	int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	assert_int_equal(v6 ? bind(fd, (struct sockaddr *)&at, sizeof(at))
+			    : bind(fd, (struct sockaddr *)&at4, sizeof(at4)),
+			 0);
+	return fd;
+}
+
+/* A program that has never heard of large datagrams reads them one by one. */
+static void test_sockets(void **state)
+{
+	struct tf_device *device;
+	struct tf_written written = {0};
+	char bytes[4096];
+
+	NEEDS_NAMESPACE();
+	device = must_open_quiet("tun:local,address=10.0.0.2/24,address=fd00::2/64");
+	run("ip -6 address del fd00::2/64 dev local; ip address add fd00::2/64 dev local nodad");
+	for (int v6 = 0; v6 < 2; v6++) {
+		int fd = datagram_socket(v6);
+
+		for (uint32_t size = 2; size < 1500; size = size * 5 + 1) {
+			fill_datagrams(v6, 50, size);
+			assert_int_equal(tf_device_write(device, list->pointers, 50, &written), 0);
+			for (uint32_t i = 0; i < 50; i++) {
+				const uint32_t n = i == 49 ? size / 2 : size;
+
+				assert_int_equal(recv(fd, bytes, sizeof(bytes), 0), n);
+				assert_memory_equal(bytes, list->wire[i] + list->wire_len[i] - n,
+						    n);
+			}
+			assert_int_equal(recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT), -1);
+		}
+		close(fd);
+	}
+	assert_int_equal(written.packets, 2 * 5 * 50);
+	tf_device_close(device);
+}
+
+/* What becomes of one large packet becomes of all that are in it. */
+static void test_down(void **state)
+{
+	struct tf_device *device;
+	struct tf_written written = {0};
+
+	NEEDS_NAMESPACE();
+	device = must_open_quiet("tun:sometimes");
+	run("ip link set sometimes down");
+	fill_datagrams(0, 50, 100);
+	assert_int_equal(tf_device_write(device, list->pointers, 50, &written), 0);
+	assert_int_equal(written.not_ready, 50);
+	run("ip link set sometimes up");
+	assert_int_equal(tf_device_write(device, list->pointers, 50, &written), 0);
+	assert_int_equal(written.packets, 50);
+	run("ip link del sometimes");
+	assert_int_equal(tf_device_write(device, list->pointers, 50, &written), TF_EGONE);
+	assert_int_equal(written.failed, 50);
+	tf_device_close(device);
+}
+
+/* A kernel that refuses large packets (here: a descriptor that refuses all) gets single ones. */
+static void test_refused(void **state)
+{
+	struct tf_device *device;
+	struct tf_tun *tun;
+	struct tf_written written = {0};
+	int fd, refusing;
+
+	NEEDS_NAMESPACE();
+	device = must_open_quiet("tun:old,address=10.0.0.2/24");
+	tun = (struct tf_tun *)device;
+	refusing = timerfd_create(CLOCK_MONOTONIC, 0);
+	fd = tun->fd;
+	tun->fd = refusing;
+	fill_datagrams(0, 50, 100);
+	assert_int_equal(tf_device_write(device, list->pointers, 50, &written), 0);
+	assert_int_equal(written.invalid, 50);
+	tun->fd = fd;
+	close(refusing);
+	assert_int_equal(tf_device_write(device, list->pointers, 50, &written), 0);
+	assert_int_equal(written.packets, 50);
+	/* The interface counts what was written, not what is in it. */
+	assert_int_equal(
+		atoi(run("sed -n 's/ *old: *[0-9]* *\\([0-9]*\\).*/\\1/p' /proc/self/net/dev")),
+		50);
+	tf_device_close(device);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tun),
-		cmocka_unit_test(test_tap),
+		cmocka_unit_test(test_tun),	cmocka_unit_test(test_tap),
+		cmocka_unit_test(test_sockets), cmocka_unit_test(test_down),
+		cmocka_unit_test(test_refused),
 	};
 
 	list = list_create();
