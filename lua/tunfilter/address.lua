@@ -31,26 +31,26 @@ local uint16_pointer = ffi.typeof "const uint16_t *"
 
 --- The IPv4 address in the 4 bytes at d.
 function M.ip4_at(d)
-   return ip_type(cast(int32_pointer, d)[0], 0, 0, 0, 4)
+   return (ip_type(cast(int32_pointer, d)[0], 0, 0, 0, 4))
 end
 
 --- The IPv6 address in the 16 bytes at d.
 function M.ip6_at(d)
    local w = cast(int32_pointer, d)
-   return ip_type(w[0], w[1], w[2], w[3], 6)
+   return (ip_type(w[0], w[1], w[2], w[3], 6))
 end
 
 --- The MAC address in the 6 bytes at d.
 function M.mac_at(d)
-   return mac_type(cast(int32_pointer, d)[0], cast(uint16_pointer, d + 4)[0])
+   return (mac_type(cast(int32_pointer, d)[0], cast(uint16_pointer, d + 4)[0]))
 end
 
 --- The address in a string of 4 or 16 bytes.
 function M.of_bytes(s)
    local d = cast("const uint8_t *", s)
-   if #s == 4 then return M.ip4_at(d) end
+   if #s == 4 then return (M.ip4_at(d)) end
    assert(#s == 16)
-   return M.ip6_at(d)
+   return (M.ip6_at(d))
 end
 
 -- Four octets into bytes, from `at` on; true if the text spells them.
@@ -98,9 +98,9 @@ local function parse_groups_all(s)
 end
 
 local function parse_ip(s)
-   if parse_octets(s, 0) then return ip_type(words[0], 0, 0, 0, 4) end
+   if parse_octets(s, 0) then return (ip_type(words[0], 0, 0, 0, 4)) end
    if s:find(":", 1, true) and parse_groups_all(s) then
-      return ip_type(words[0], words[1], words[2], words[3], 6)
+      return (ip_type(words[0], words[1], words[2], words[3], 6))
    end
    return false
 end
@@ -134,7 +134,7 @@ local function parse_mac(s)
       count = count + 1
    end
    if count ~= 6 then return false end
-   return M.mac_at(bytes)
+   return (M.mac_at(bytes))
 end
 
 local max_entries, max_length = 4096, 64
@@ -155,7 +155,7 @@ local function remembering(parse)
    return function(s)
       local value = known[s]
       if value then return value end
-      return learn(s)
+      return (learn(s))
    end
 end
 
@@ -177,7 +177,7 @@ local function ip_text(self)
    if self.version == 4 then
       return bytes[0] .. "." .. bytes[1] .. "." .. bytes[2] .. "." .. bytes[3]
    end
-   return ffi.string(text, C.tf_ip6_text(bytes, text))
+   return (ffi.string(text, C.tf_ip6_text(bytes, text)))
 end
 
 local function net_equal(a, b)
@@ -242,7 +242,7 @@ end
 local function declare(type_name, what, equal, to_text, methods)
    local value_type
    local function shown(x)
-      if istype(value_type, x) then return to_text(x) end
+      if istype(value_type, x) then return (to_text(x)) end
       return x
    end
    value_type = ffi.metatype(type_name, {
@@ -265,26 +265,26 @@ mac_type = declare("struct tf_value_mac", "a MAC address", mac_equal, mac_text, 
 
 --- The text of a value; nil for anything else. The JIT compiles it, which tostring(value) is not.
 function M.text(x)
-   if istype(ip_type, x) then return ip_text(x) end
-   if istype(mac_type, x) then return mac_text(x) end
-   if istype(net_type, x) then return net_text(x) end
+   if istype(ip_type, x) then return (ip_text(x)) end
+   if istype(mac_type, x) then return (mac_text(x)) end
+   if istype(net_type, x) then return (net_text(x)) end
    return nil
 end
 
 --- The address that a string spells.
 function M.ip(x)
-   return want(ip_type, ip_of, x, "tf.ip", "an IP address")
+   return (want(ip_type, ip_of, x, "tf.ip", "an IP address"))
 end
 
 --- The network that a string ("10.0.0.0/8", or an address alone) or an address stands for.
 function M.net(x)
-   if istype(ip_type, x) then return net(x, x.version == 4 and 32 or 128) end
-   return want(net_type, net_of, x, "tf.net", "a network")
+   if istype(ip_type, x) then return (net(x, x.version == 4 and 32 or 128)) end
+   return (want(net_type, net_of, x, "tf.net", "a network"))
 end
 
 --- The MAC address that a string spells.
 function M.mac(x)
-   return want(mac_type, mac_of, x, "tf.mac", "a MAC address")
+   return (want(mac_type, mac_of, x, "tf.mac", "a MAC address"))
 end
 
 local function write(p, offset, n, label)
@@ -310,7 +310,7 @@ end
 
 --- The 4 or 16 bytes of x, likewise.
 function M.to_bytes(x, version, label)
-   return ffi.string(bytes, lay_ip(x, version, label))
+   return (ffi.string(bytes, lay_ip(x, version, label)))
 end
 
 --- Writes x, a MAC value or string, into the packet.

@@ -15,11 +15,11 @@ end
 
 return (view.declare("eth", core.C.TF_HAS_ETH, function() return 0 end, {
    dst = {
-      get = function(_, d) return address.mac_at(d) end,
+      get = function(_, d) return (address.mac_at(d)) end,
       set = function(p, _, value, label) address.write_mac(p, 0, value, label) end,
    },
    src = {
-      get = function(_, d) return address.mac_at(d + 6) end,
+      get = function(_, d) return (address.mac_at(d + 6)) end,
       set = function(p, _, value, label) address.write_mac(p, 6, value, label) end,
    },
    type = {

@@ -28,7 +28,7 @@ end
 
 -- DSCP and ECN in one byte: IPv4's second, IPv6's bits 4 to 11.
 local function traffic_class(p, d)
-   if is6(p) then return bor(lshift(band(d[0], 15), 4), rshift(d[1], 4)) end
+   if is6(p) then return (bor(lshift(band(d[0], 15), 4), rshift(d[1], 4))) end
    return d[1]
 end
 
@@ -60,8 +60,8 @@ local function common()
       version = { get = function(p) return is6(p) and 6 or 4 end },
       src = {
          get = function(p, d)
-            if is6(p) then return address.ip6_at(d + 8) end
-            return address.ip4_at(d + 12)
+            if is6(p) then return (address.ip6_at(d + 8)) end
+            return (address.ip4_at(d + 12))
          end,
          set = function(p, at, value, label)
             if is6(p) then
@@ -73,8 +73,8 @@ local function common()
       },
       dst = {
          get = function(p, d)
-            if is6(p) then return address.ip6_at(d + 24) end
-            return address.ip4_at(d + 16)
+            if is6(p) then return (address.ip6_at(d + 24)) end
+            return (address.ip4_at(d + 16))
          end,
          set = function(p, at, value, label)
             if is6(p) then
@@ -95,14 +95,14 @@ local function common()
          end,
       },
       dscp = {
-         get = function(p, d) return rshift(traffic_class(p, d), 2) end,
+         get = function(p, d) return (rshift(traffic_class(p, d), 2)) end,
          set = function(p, at, value, label)
             local ecn = band(traffic_class(p, p.data + at), 3)
             put_traffic_class(p, at, integer(value, 63, label) * 4 + ecn, label)
          end,
       },
       ecn = {
-         get = function(p, d) return band(traffic_class(p, d), 3) end,
+         get = function(p, d) return (band(traffic_class(p, d), 3)) end,
          set = function(p, at, value, label)
             local dscp = band(traffic_class(p, p.data + at), 252)
             put_traffic_class(p, at, dscp + integer(value, 3, label), label)

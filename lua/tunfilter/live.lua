@@ -55,7 +55,7 @@ function M.declare(name, meta)
 end
 
 local function number_of(handle)
-   return tonumber(cast(address_type, cast(void_type, handle)))
+   return (tonumber(cast(address_type, cast(void_type, handle))))
 end
 
 --- The struct tf_packet * of a handle or view; an error if it is gone. Good until the next edit
@@ -69,7 +69,7 @@ end
 
 --- The number of the packet of a handle or view.
 function M.number(handle)
-   if type(handle) == "cdata" then return number_of(handle) end
+   if type(handle) == "cdata" then return (number_of(handle)) end
    return find(handle).number
 end
 
@@ -143,7 +143,7 @@ function M.copy(prototype, p)
       packet = ffi.cast(pointer_type, descriptor),
    }
    stores[-copies] = store
-   return attach(prototype, store)
+   return (attach(prototype, store))
 end
 
 --- Gives the packet that was just resolved room for at least `need` bytes from its first on.

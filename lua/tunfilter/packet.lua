@@ -35,7 +35,7 @@ local function packet_of(x, method)
    if not ffi.istype(handle_type, x) and not is_copy(x) then
       fault(("%s: call it with a colon, as pkt:%s()"):format(method, method))
    end
-   return resolve(x)
+   return (resolve(x))
 end
 
 -- Members -----------------------------------------------------------------------------------------
@@ -51,34 +51,34 @@ local getters = {
    raw = function(self) return band(resolve(self).flags, C.TF_RAW) ~= 0 end,
    payload = function(self)
       local p = resolve(self)
-      return ffi.string(live.payload(p), p["end"] - p.payload)
+      return (ffi.string(live.payload(p), p["end"] - p.payload))
    end,
    eth = function(self)
-      if band(resolve(self).headers, C.TF_HAS_ETH) ~= 0 then return eth(self) end
+      if band(resolve(self).headers, C.TF_HAS_ETH) ~= 0 then return (eth(self)) end
    end,
    arp = function(self)
-      if band(resolve(self).headers, C.TF_HAS_ARP) ~= 0 then return arp(self) end
+      if band(resolve(self).headers, C.TF_HAS_ARP) ~= 0 then return (arp(self)) end
    end,
    ip = function(self)
-      if band(resolve(self).headers, C.TF_HAS_IP4 + C.TF_HAS_IP6) ~= 0 then return ip.ip(self) end
+      if band(resolve(self).headers, C.TF_HAS_IP4 + C.TF_HAS_IP6) ~= 0 then return (ip.ip(self)) end
    end,
    ip4 = function(self)
-      if band(resolve(self).headers, C.TF_HAS_IP4) ~= 0 then return ip.ip4(self) end
+      if band(resolve(self).headers, C.TF_HAS_IP4) ~= 0 then return (ip.ip4(self)) end
    end,
    ip6 = function(self)
-      if band(resolve(self).headers, C.TF_HAS_IP6) ~= 0 then return ip.ip6(self) end
+      if band(resolve(self).headers, C.TF_HAS_IP6) ~= 0 then return (ip.ip6(self)) end
    end,
    tcp = function(self)
-      if band(resolve(self).headers, C.TF_HAS_TCP) ~= 0 then return tcp(self) end
+      if band(resolve(self).headers, C.TF_HAS_TCP) ~= 0 then return (tcp(self)) end
    end,
    udp = function(self)
-      if band(resolve(self).headers, C.TF_HAS_UDP) ~= 0 then return udp(self) end
+      if band(resolve(self).headers, C.TF_HAS_UDP) ~= 0 then return (udp(self)) end
    end,
    icmp = function(self)
-      if band(resolve(self).headers, C.TF_HAS_ICMP) ~= 0 then return icmp.icmp(self) end
+      if band(resolve(self).headers, C.TF_HAS_ICMP) ~= 0 then return (icmp.icmp(self)) end
    end,
    icmp6 = function(self)
-      if band(resolve(self).headers, C.TF_HAS_ICMP6) ~= 0 then return icmp.icmp6(self) end
+      if band(resolve(self).headers, C.TF_HAS_ICMP6) ~= 0 then return (icmp.icmp6(self)) end
    end,
 }
 
@@ -169,7 +169,7 @@ function methods.bytes(self, first, last)
       fault(("bytes: the last offset, %d, is before the first, %d"):format(last, first))
    end
    live.settle(p, first, last - first + 1)
-   return ffi.string(d, last - first + 1)
+   return (ffi.string(d, last - first + 1))
 end
 
 function methods.replace(self, old, new, max)
@@ -192,7 +192,7 @@ function methods.replace(self, old, new, max)
 end
 
 function methods.copy(self)
-   return live.copy(copy_prototype, packet_of(self, "copy"))
+   return (live.copy(copy_prototype, packet_of(self, "copy")))
 end
 
 local context = core.context
@@ -226,9 +226,9 @@ local text = ffi.new("char[?]", text_size)
 function methods.hexdump(self)
    local p = packet_of(self, "hexdump")
    local n = C.tf_packet_hexdump(p, text, text_size)
-   if n < text_size then return ffi.string(text, n) end
+   if n < text_size then return (ffi.string(text, n)) end
    local large = ffi.new("char[?]", n + 1)
-   return ffi.string(large, C.tf_packet_hexdump(p, large, n + 1))
+   return (ffi.string(large, C.tf_packet_hexdump(p, large, n + 1)))
 end
 
 -- The type ----------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ for name in pairs(methods) do names[name] = true end
 local meta = {
    __index = function(self, key)
       local get = getters[key]
-      if get then return get(self) end
+      if get then return (get(self)) end
       local method = methods[key]
       if not method then fault(suggest("a packet", key, names)) end
       return method
@@ -255,7 +255,7 @@ local meta = {
    end,
    __len = function(self) return resolve(self).len end,
    __tostring = function(self)
-      return ffi.string(text, C.tf_packet_describe(resolve(self), text, text_size))
+      return (ffi.string(text, C.tf_packet_describe(resolve(self), text, text_size)))
    end,
    __eq = function(a, b)
       return ffi.istype(handle_type, a) and ffi.istype(handle_type, b) and live.number(a) == live.number(b)
@@ -284,7 +284,7 @@ function M.new(bytes, link)
    p.len, p.room = #bytes, #bytes
    p.link, p.from = link, no_side
    C.tf_parse(p)
-   return live.copy(copy_prototype, p)
+   return (live.copy(copy_prototype, p))
 end
 
 --- For the check that all members have stubs: the names of members and of those that can be set.

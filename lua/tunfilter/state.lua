@@ -119,7 +119,7 @@ function M.limiter(t)
    if type(burst) ~= "number" or not (burst > 0 and burst < math.huge) then
       fault("tf.limiter: burst is a number of tokens above 0, not " .. tostring(burst))
    end
-   return limiter_type(rate, burst, burst, context.now)
+   return (limiter_type(rate, burst, burst, context.now))
 end
 
 -- Counters ----------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ end
 
 --- As math.random: a number from 0 up to 1; a whole one from 1 to m; a whole one from m to n.
 function M.random(m, n)
-   if m == nil then return uniform() end
+   if m == nil then return (uniform()) end
    local low, high = 1, whole(m, "the first argument")
    if n ~= nil then low, high = m, whole(n, "the second argument") end
    if high < low then fault(("tf.random: there is nothing from %d to %d"):format(low, high)) end

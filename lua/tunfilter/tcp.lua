@@ -19,7 +19,7 @@ return (view.declare("tcp", core.C.TF_HAS_TCP, function(p) return p.transport en
       at = 8, width = 4, max = u32_max,
    },
    flags = {
-      get = function(_, _, self) return flags.make(self) end,
+      get = function(_, _, self) return (flags.make(self)) end,
       set = function(p, at, value, label) flags.assign(p, at, value, label) end,
    },
    window = { get = function(_, d) return d[14] * 256 + d[15] end, at = 14, width = 2, max = 65535 },
@@ -32,7 +32,7 @@ return (view.declare("tcp", core.C.TF_HAS_TCP, function(p) return p.transport en
    },
    urgent = { get = function(_, d) return d[18] * 256 + d[19] end, at = 18, width = 2, max = 65535 },
    options = {
-      get = function(_, _, self) return options.make(self) end,
+      get = function(_, _, self) return (options.make(self)) end,
       set = function(_, _, value, _, self) options.assign(value, self) end,
    },
 }))

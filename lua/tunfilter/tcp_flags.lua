@@ -47,7 +47,7 @@ end
 -- The byte that x, flags or a string, stands for; nil if it is neither.
 local function value(x)
    if type(x) == "string" then return byte_of[x] or parse(x) end
-   if is(x) then return byte_at(x) end
+   if is(x) then return (byte_at(x)) end
    return nil
 end
 
@@ -109,7 +109,7 @@ _, is, make_flags = view.declare("tcp.flags", core.C.TF_HAS_TCP, transport, fiel
 
 --- The flags of a TCP view. cdata for copies too: only cdata can be equal to a string.
 function M.make(tcp)
-   return make_flags(live.number(tcp))
+   return (make_flags(live.number(tcp)))
 end
 
 --- Sets all eight from x, a string or flags.

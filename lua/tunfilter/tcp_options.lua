@@ -134,7 +134,7 @@ local function to_text(self)
    add(TIMESTAMP, "timestamp val %d ecr %d", read.val, read.ecr)
    add(WSCALE, "wscale %d", read.wscale)
    for i = 0, read.blocks - 1 do add(SACK, "sack %d-%d", read.left[i], read.right[i]) end
-   return table.concat(parts, ", ")
+   return (table.concat(parts, ", "))
 end
 
 local is
