@@ -26,7 +26,10 @@ def digest(count):
 
 
 def serve(port, count):
-    server = socket.create_server(("", int(port)))
+    if socket.has_dualstack_ipv6():
+        server = socket.create_server(("", int(port)), family=socket.AF_INET6, dualstack_ipv6=True)
+    else:
+        server = socket.create_server(("", int(port)))
     server.settimeout(120)
     connection, _ = server.accept()
     connection.settimeout(120)

@@ -229,9 +229,34 @@ static void test_tap(void **state)
 	compare_many("tap", 1, rounds());
 }
 
+/* What did not fit one batch comes in the next ones, though nothing else makes the device readable. */
+static void test_the_rest_comes(void **state)
+{
+	struct large large = {0};
+	struct watch watch;
+	struct way ours;
+
+	NEEDS_NAMESPACE();
+	ours = open_way("tun:ours0", 0);
+	do
+		large_make(&large, 0, 0);
+	while (large.size != 1 || large_segments(&large) < 300);
+	watch_begin(&watch, ours.device);
+	watch_for(&watch, 1); /* what the kernel says of a new device */
+	watch.packets = 0;
+	assert_int_equal(put(&ours, &large), 0);
+	for (int i = 0; i < 1000 && watch.packets < (int)large_segments(&large); i++)
+		watch_for(&watch, 10);
+	assert_int_equal(watch.packets, large_segments(&large));
+	free(large.data);
+	close(ours.socket);
+	watch_end(&watch);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_the_rest_comes),
 		cmocka_unit_test(test_tun),
 		cmocka_unit_test(test_tap),
 	};

@@ -1,0 +1,245 @@
+"""Large packets from the kernel, which a script sees as the wire packets that they stand for."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import harness
+import transfer
+
+HEADER = 'local tf = require "tunfilter"\n'
+ADDRESS = {4: "10.77.0.2", 6: "fd77::2"}
+MEGABYTE = 1 << 20
+TRANSFER = Path(__file__).with_name("transfer.py")
+
+# The stream repeats itself, but in no length that a packet could have.
+PERIOD = 65521
+SERVER = """
+import socket, sys
+period, count, mss = map(int, sys.argv[1:])
+pattern = bytes(i * i // 7 & 255 for i in range(period))
+server = socket.socket(socket.AF_INET6)
+server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+if mss:
+    server.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, mss)
+server.bind(("::", 7000))
+server.listen()
+connection, _ = server.accept()
+for at in range(0, count, period):
+    connection.sendall(pattern[: count - at])
+"""
+
+# Every payload is what stands in the stream at its place, and some checksums are looked at as well.
+WATCH = HEADER + """
+local period, longest = 65521, tonumber(tf.args.longest)
+local bytes = {}
+for i = 0, 2 * period - 1 do
+   local k = i % period
+   bytes[i + 1] = string.char(math.floor(k * k / 7) % 256)
+end
+local pattern = table.concat(bytes)
+
+-- The sum of 16-bit words from a place in the packet on, with carries.
+local function sum(pkt, first, last)
+   local total = 0
+   for at = first, last - 1, 2 do total = total + pkt:u16(at) end
+   if (last - first) % 2 == 0 then total = total + pkt:u8(last) * 256 end
+   return total
+end
+
+local function checksum_is_right(pkt, link)
+   local ip = pkt.ip
+   local header = ip.version == 4 and 20 or 40
+   local first = link + header
+   local total = sum(pkt, first, link + ip.len - 1) + 6 + ip.len - header
+   total = total + sum(pkt, link + (header == 20 and 12 or 8), first - 1)
+   return total % 65535 == 0
+end
+
+local start
+local seen, wrong, long, bad = 0, 0, 0, 0
+tf.on_packet{ "tcp src port 7000", from = tf.right, function(pkt)
+   local tcp = pkt.tcp
+   if tcp.flags.syn then start = tcp.seq + 1 end
+   if #pkt > longest then long = long + 1 end
+   if pkt.payload == "" then return end
+   seen = seen + 1
+   local at = (tcp.seq - start) % 2 ^ 32 % period
+   if pkt.payload ~= pattern:sub(at + 1, at + #pkt.payload) then wrong = wrong + 1 end
+   if seen % 97 == 0 and not checksum_is_right(pkt, pkt.eth and 14 or 0) then bad = bad + 1 end
+end }
+tf.on_stop(function() tf.log(("seen %d wrong %d long %d bad %d"):format(seen, wrong, long, bad)) end)
+"""
+
+CLIENT = """
+import socket, sys, time
+for _ in range(600):
+    try:
+        connection = socket.create_connection((sys.argv[1], 7000))
+        break
+    except OSError:
+        time.sleep(0.05)
+count = 0
+while piece := connection.recv(1 << 20):
+    count += len(piece)
+print(count)
+"""
+
+
+def starts_with(stderr, words):
+    return re.search(r"^tunfilter: left .*, offload: " + words, stderr, re.M)
+
+
+@pytest.mark.parametrize("kind, version, mss, options", [
+    ("tun", 4, 0, []),
+    ("tap", 6, 0, []),
+    ("tun", 4, 88, []),  # more than 700 segments in a large packet: it goes over several batches
+    ("tun", 6, 0, ["--no-offload"]),
+])
+def test_a_script_sees_every_wire_packet(place, kind, version, mss, options):
+    count = (4 if mss or harness.SANITIZED else 20) * MEGABYTE
+    server = place.file("server.py", SERVER)
+    client = place.file("client.py", CLIENT)
+    longest = 1514 if kind == "tap" else 1500
+    done = harness.run_lab(place, WATCH, sys.executable, client, ADDRESS[version],
+                           options=["--left", kind, "--right", kind, "--set", "longest=%d" % longest, *options,
+                                    "--on-right", "%s %s %d %d %d" % (sys.executable, server, PERIOD, count, mss)])
+    assert done.returncode == 0 and int(done.stdout) == count, done.stdout + done.stderr
+    assert starts_with(done.stderr, "none$" if options else "checksum, TSO"), done.stderr
+    seen, wrong, long, bad = map(int, re.search(r"seen (\d+) wrong (\d+) long (\d+) bad (\d+)", done.stderr).groups())
+    assert (wrong, long, bad) == (0, 0, 0)
+    assert seen >= count / (mss or 1460)
+    table = harness.tables(done.stderr)[-1]
+    harness.check_sums(table)
+    assert table["forwarded"] == table["in"] and table["invalid"] == [0, 0] and table["errors"] == [0, 0]
+
+
+# Each hundredth packet of the stream is lost, another one late, and others are changed into themselves, written in
+# several ways or looked at.
+ROUGH = HEADER + """
+local count = 0
+tf.on_packet{ "tcp src port 7001 or tcp dst port 7001", function(pkt)
+   if pkt.tcp.flags.syn then return end
+   count = count + 1
+   local case = count % 100
+   if case == 7 then return tf.drop end
+   if case == 21 then return pkt:hold(0.001) end
+   if case == 35 then pkt.payload = pkt.payload end
+   if case == 42 then pkt.ip.ttl = pkt.ip.ttl - 1 end
+   if case == 49 then pkt:replace("no such words", "but others") end
+   if case == 56 then pkt.tcp.checksum = pkt.tcp.checksum end
+   if case == 63 then pkt.tcp.sport = pkt.tcp.sport + 1; pkt.tcp.sport = pkt.tcp.sport - 1 end
+   if case == 70 then return tf.drop, tf.send(pkt.to, pkt:copy()) end
+   if case == 77 then pkt.raw = true; pkt.ip.ttl = pkt.ip.ttl end
+   if case == 84 then assert(#pkt:bytes() == #pkt and #pkt:hexdump() > #pkt) end
+end }
+"""
+
+
+@pytest.mark.parametrize("kind, version", [("tun", 4), ("tap", 6)])
+def test_a_stream_that_is_dropped_held_and_edited_in_part(place, kind, version):
+    count = (20 if harness.SANITIZED else 500) * MEGABYTE
+    program = shutil.copy(TRANSFER, place.path / "transfer.py")
+    done = harness.run_lab(place, ROUGH, sys.executable, program, "fetch", ADDRESS[version], "7001",
+                           options=["--left", kind, "--right", kind,
+                                    "--on-right", "%s %s serve 7001 %d" % (sys.executable, program, count)])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == transfer.digest(count), done.stderr
+    table = harness.tables(done.stderr)[-1]
+    harness.check_sums(table)
+    assert table["errors"] == [0, 0] and table["invalid"] == [0, 0], done.stderr
+    assert table["dropped"][1] > count / 1460 / 100 / 2
+
+
+# The ports of everything, there and back.
+TRANSLATE = HEADER + """
+tf.on_packet{ "tcp dst port 7002", from = tf.left, function(pkt) pkt.tcp.dport = 7001 end }
+tf.on_packet{ "tcp src port 7001", from = tf.right, function(pkt) pkt.tcp.sport = 7002 end }
+"""
+
+
+@pytest.mark.skipif(not shutil.which("tshark"), reason="no tshark")
+@pytest.mark.parametrize("kind, version", [("tun", 6), ("tap", 4)])
+def test_a_capture_has_wire_packets_and_right_checksums(place, kind, version):
+    count = 2 * MEGABYTE
+    program = shutil.copy(TRANSFER, place.path / "transfer.py")
+    capture = place.path / "offload.pcapng"
+    done = harness.run_lab(place, TRANSLATE, sys.executable, program, "fetch", ADDRESS[version], "7002",
+                           options=["--left", kind, "--right", kind, "--capture", capture,
+                                    "--on-right", "%s %s serve 7001 %d" % (sys.executable, program, count)])
+    assert done.returncode == 0 and done.stdout == transfer.digest(count), done.stderr
+    assert "not in it" not in done.stderr
+    fields = ["frame.len", "ip.checksum.status", "tcp.checksum.status", "tcp.len"]
+    shown = subprocess.run(["tshark", "-n", "-r", capture, "-Y", "tcp", "-o", "ip.check_checksum:TRUE", "-o",
+                            "tcp.check_checksum:TRUE", "-T", "json", *(word for name in fields for word in ("-e", name))],
+                           capture_output=True, check=True, text=True).stdout
+    packets = [packet["_source"]["layers"] for packet in json.loads(shown)]
+    capture.unlink()
+    assert sum(int(packet["tcp.len"][0]) for packet in packets) >= 2 * count  # as it came, and as it went
+    assert max(int(packet["frame.len"][0]) for packet in packets) == (1514 if kind == "tap" else 1500)
+    assert {packet["tcp.checksum.status"][0] for packet in packets} == {"1"}  # good
+    assert {packet.get("ip.checksum.status", ["1"])[0] for packet in packets} == {"1"}
+
+
+# Fifty datagrams in one call (UDP_SEGMENT), the last of them shorter, when the server is there.
+DATAGRAMS = """
+import socket, struct
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sender.connect(("10.77.0.2", 7003))
+sender.settimeout(0.1)
+for _ in range(600):
+    try:
+        sender.send(b"?")
+        if sender.recv(100):
+            break
+    except OSError:
+        pass
+text = b"".join(b"%04d" % i + bytes(i + j & 255 for j in range(996)) for i in range(49)) + b"the last"
+sender.sendmsg([text], [(socket.IPPROTO_UDP, 103, struct.pack("H", 1000))])
+sender.settimeout(60)
+answer = b"!"
+while answer == b"!":
+    answer = sender.recv(100)
+print(answer.decode())
+"""
+
+ANSWER = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("10.77.0.2", 7003))
+server.settimeout(60)
+expected = [b"%04d" % i + bytes(i + j & 255 for j in range(996)) for i in range(49) if i % 7 != 3] + [b"the last"]
+came = []
+while len(came) < len(expected):
+    data, address = server.recvfrom(2000)
+    if data == b"?":
+        server.sendto(b"!", address)
+    else:
+        came.append(data)
+server.sendto(b"as expected" if came == expected else b"not so", address)
+"""
+
+COUNT = HEADER + """
+local count, short, right = 0, 0, 0
+tf.on_packet{ "udp dst port 7003", from = tf.left, function(pkt)
+   if pkt.payload == "?" then return end
+   count = count + 1
+   if #pkt == 1028 and pkt.udp.len == 1008 and #pkt.payload == 1000 then right = right + 1 end
+   if pkt.payload == "the last" then short = short + 1 end
+   if (tonumber(pkt.payload:sub(1, 4)) or 0) % 7 == 3 then return tf.drop end
+end }
+tf.on_stop(function() tf.log(("%d datagrams, %d right, %d short"):format(count, right, short)) end)
+"""
+
+
+def test_datagrams_that_were_sent_at_once(place):
+    client, server = place.file("datagrams.py", DATAGRAMS), place.file("answer.py", ANSWER)
+    done = harness.run_lab(place, COUNT, sys.executable, client, options=["--on-right", "%s %s" % (sys.executable, server)])
+    assert done.stdout == "as expected\n", done.stdout + done.stderr
+    assert "50 datagrams, 49 right, 1 short" in done.stderr
