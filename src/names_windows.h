@@ -15,6 +15,7 @@
 #undef near
 #undef far
 #undef NEAR
+#undef FAR
 #undef small
 
 #endif

@@ -45,15 +45,13 @@ static void queue(struct session *session, const char *bytes, DWORD size)
 static void answer_stat(struct session *session, const struct sockaddr_in *to)
 {
 	char text[200];
-	DWORD handles = 0;
 	int length;
 
-	GetProcessHandleCount(GetCurrentProcess(), &handles);
 	length = snprintf(text, sizeof(text),
 			  "%creceived=%ld receive_dropped=%ld sent=%ld send_refused=%ld events=%ld "
-			  "ring=%lu handles=%lu",
+			  "ring=%lu",
 			  255, session->received, session->receive_dropped, session->sent,
-			  session->send_refused, session->events, session->capacity, handles);
+			  session->send_refused, session->events, session->capacity);
 	sendto(session->socket, text, length, 0, (const struct sockaddr *)to, sizeof(*to));
 }
 
