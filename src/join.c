@@ -6,7 +6,6 @@
 
 #include "bytes.h"
 #include "checksum.h"
-#include "segment.h"
 
 enum { SLOTS = 4 * TF_JOIN_PACKETS, PROBES = 8 };
 enum { FIN = 1, PSH = 8, ACK = 16, ECE = 64, CWR = 128 };
@@ -145,11 +144,10 @@ static inline int joinable(const struct tf_join *join, const struct tf_packet *p
 }
 
 /* Whether the transport checksum is right, or will be. */
-static inline int right(struct tf_packet *packet)
+static inline int right(const struct tf_packet *packet)
 {
 	if (packet->flags & (TF_PARTIAL | TF_VALID))
 		return 1;
-	tf_settle(packet);
 	return tf_get16(packet->data + tf_checksum_offset(packet)) == tf_checksum_transport(packet);
 }
 
@@ -159,8 +157,7 @@ static inline int alike(const struct tf_packet *a, const struct tf_packet *b, ui
 	const uint8_t *x = a->data + a->network, *y = b->data + b->network;
 	uint32_t options = a->payload - a->transport - 20;
 
-	if (a->network != b->network || a->payload != b->payload ||
-	    memcmp(a->data, b->data, a->network))
+	if (a->network != b->network || memcmp(a->data, b->data, a->network))
 		return 0;
 	if (kind & (TF_JOIN_TCP4 | TF_JOIN_UDP4)) {
 		if (x[1] != y[1] || x[6] != y[6] || x[8] != y[8]) /* service, DF, time to live */
@@ -235,13 +232,8 @@ static inline struct tf_run *begin(struct tf_join *join, struct tf_packet *packe
 	run->kind = kind;
 	run->slot = slot;
 	run->head = run->tail = TF_JOIN_END;
-	if (slot != TF_JOIN_END) {
-		uint16_t before = join->slots[slot];
-
-		if (before != TF_JOIN_END)
-			join->runs[before].slot = TF_JOIN_END;
+	if (slot != TF_JOIN_END)
 		join->slots[slot] = (uint16_t)join->run_count;
-	}
 	join->run_count++;
 	return run;
 }
@@ -269,7 +261,7 @@ static void add_one(struct tf_join *join, struct tf_packet *packet)
 	}
 	can = joinable(join, packet, kind);
 	/* Mostly it is of the flow that the one before was of. */
-	run = join->run_count > join->floor ? &join->runs[join->run_count - 1] : NULL;
+	run = join->run_count > 0 ? &join->runs[join->run_count - 1] : NULL;
 	if (run && run->kind == kind && run->slot != TF_JOIN_END &&
 	    same_flow(run->first, packet, kind)) {
 		slot = run->slot;

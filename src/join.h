@@ -78,7 +78,7 @@ void tf_join_destroy(struct tf_join *join);
 /*
  * Sorts packets, in order and each there once, into join->runs. How many of them it took: less than
  * count when there are more than it can look at together; call again with the rest after writing.
- * Payload that is to be looked at is settled (segment.h); nothing else is changed.
+ * The packets stay as they are.
  */
 uint32_t tf_join(struct tf_join *join, struct tf_packet *const *packets, uint32_t count);
 

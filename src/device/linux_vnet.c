@@ -30,21 +30,26 @@ static void put_header(uint8_t *at, uint8_t type, uint32_t header_len, uint32_t 
 	put_le16(at + 8, tf_checksum_offset(packet) - packet->transport);
 }
 
-/* Adds n bytes: to the last piece if they go on behind it in memory. */
-static inline void add(struct tf_vnet_write *write, const void *bytes, size_t n)
+/* Whether these bytes stand in memory behind those of the last piece. */
+static inline int follows(const struct tf_vnet_write *write, const uint8_t *bytes)
 {
-	struct iovec *last = write->pieces + write->count - 1;
+	const struct iovec *last = write->pieces + write->count - 1;
 
+	return write->count && (const uint8_t *)last->iov_base + last->iov_len == bytes;
+}
+
+static inline void add(struct tf_vnet_write *write, const uint8_t *bytes, size_t n)
+{
 	write->length += n;
-	if (write->count && (const uint8_t *)last->iov_base + last->iov_len == bytes) {
-		last->iov_len += n;
+	if (follows(write, bytes)) {
+		write->pieces[write->count - 1].iov_len += n;
 		return;
 	}
 	write->pieces[write->count].iov_base = (void *)(uintptr_t)bytes;
 	write->pieces[write->count++].iov_len = n;
 }
 
-static inline void add_copy(struct tf_vnet_write *write, const void *bytes, size_t n)
+static inline void add_copy(struct tf_vnet_write *write, const uint8_t *bytes, size_t n)
 {
 	uint8_t *to = write->scratch + write->scratch_len;
 
@@ -53,12 +58,15 @@ static inline void add_copy(struct tf_vnet_write *write, const void *bytes, size
 	add(write, to, n);
 }
 
-static inline void add_payload(struct tf_vnet_write *write, const void *bytes, size_t n)
+/*
+ * Adds a packet's payload; next is that of the packet behind it. The last piece that there is room
+ * for is in scratch, so that all the rest can be copied there.
+ */
+static inline void add_payload(struct tf_vnet_write *write, const uint8_t *bytes, size_t n,
+			       const uint8_t *next)
 {
-	const struct iovec *last = &write->pieces[write->count - 1];
-
-	if ((const uint8_t *)last->iov_base + last->iov_len != bytes &&
-	    (n <= COPY_MAX || write->count == TF_VNET_PIECES))
+	if (!follows(write, bytes) &&
+	    (write->count >= TF_VNET_PIECES - 1 || (n <= COPY_MAX && bytes + n != next)))
 		add_copy(write, bytes, n);
 	else
 		add(write, bytes, n);
@@ -87,13 +95,9 @@ void tf_vnet_single(struct tf_vnet_write *write, struct tf_packet *packet)
 
 static void whole(struct tf_vnet_write *write, const struct tf_large *large)
 {
-	uint8_t *start = large->data - TF_VNET_SIZE;
-
-	/* The kernel tells how it had laid the packet out, which is not how it has to be anew. */
-	put_le16(start + 2, large->header);
 	write->count = 0;
 	write->length = 0;
-	add(write, start, TF_VNET_SIZE + large->len);
+	add(write, large->data - TF_VNET_SIZE, TF_VNET_SIZE + large->len);
 }
 
 static uint8_t gso_type(const struct tf_run *run)
@@ -120,10 +124,12 @@ static void joined(struct tf_vnet_write *write, const struct tf_join *join,
 	write->count = 0;
 	write->length = 0;
 	add(write, write->scratch, write->scratch_len);
-	for (uint32_t i = run->head; i != TF_JOIN_END; i = join->members[i].next) {
+	for (uint32_t i = run->head, next; i != TF_JOIN_END; i = next) {
 		const struct tf_packet *packet = join->members[i].packet;
 
-		add_payload(write, tf_payload(packet), packet->end - packet->payload);
+		next = join->members[i].next;
+		add_payload(write, tf_payload(packet), packet->end - packet->payload,
+			    next == TF_JOIN_END ? NULL : tf_payload(join->members[next].packet));
 	}
 }
 

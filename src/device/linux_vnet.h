@@ -11,7 +11,7 @@
 #include "../join.h"
 #include "linux_tun.h"
 
-#define TF_VNET_PIECES 256
+#define TF_VNET_PIECES 80 /* 65,535 bytes by 1,024, and some */
 
 /* One write: the pieces of memory that it is made of, the first of which begins with the header. */
 struct tf_vnet_write {

@@ -48,7 +48,8 @@ enum {
 	WITH_OPTIONS = 16,
 	IP_RESERVED = 32,
 	TCP_RESERVED = 64,
-	FRAGMENT = 128
+	FRAGMENT = 128,
+	BAD_LENGTH = 256
 };
 
 struct list {
@@ -150,8 +151,9 @@ static inline uint8_t *put_headers(const struct flow *flow, uint8_t *at, uint32_
 	ip = *ip_at = at;
 	if (flow->v6) {
 		put32(ip, 6u << 28 | (uint32_t)flow->tos << 20 | (flow->label & 0xfffff));
-		tf_put16(ip + 4, transport_len + n);
-		ip[6] = flow->udp ? 17 : 6;
+		tf_put16(ip + 4, transport_len + n + (bad & WITH_OPTIONS ? 8 : 0) +
+					 (bad & BAD_LENGTH ? 3 : 0));
+		ip[6] = bad & WITH_OPTIONS ? 60 : flow->udp ? 17 : 6;
 		ip[7] = flow->ttl;
 		memset(ip + 8, 0, 32);
 		tf_put16(ip + 8, 0xfd00);
@@ -159,12 +161,17 @@ static inline uint8_t *put_headers(const struct flow *flow, uint8_t *at, uint32_
 		ip[23] = 1;
 		ip[39] = 2;
 		at += 40;
+		if (bad & WITH_OPTIONS) {
+			put32(at, (flow->udp ? 17u : 6u) << 24 | 0x0104);
+			put32(at + 4, 0);
+			at += 8;
+		}
 	} else {
 		uint32_t ip_len = bad & WITH_OPTIONS ? 24 : 20;
 
 		ip[0] = (uint8_t)(0x40 | ip_len / 4);
 		ip[1] = flow->tos;
-		tf_put16(ip + 2, ip_len + transport_len + n);
+		tf_put16(ip + 2, ip_len + transport_len + n + (bad & BAD_LENGTH ? 3 : 0));
 		tf_put16(ip + 4, flow->id);
 		tf_put16(ip + 6, (flow->df ? 0x4000u : 0) | (bad & IP_RESERVED ? 0x8000 : 0) |
 					 (bad & FRAGMENT ? 0x2000 : 0));
@@ -173,7 +180,8 @@ static inline uint8_t *put_headers(const struct flow *flow, uint8_t *at, uint32_
 		tf_put16(ip + 10, 0);
 		put32(ip + 12, 0x0a000001);
 		put32(ip + 16, 0x0a000002);
-		memset(ip + 20, 1, ip_len - 20);
+		if (bad & WITH_OPTIONS)
+			put32(ip + 20, 0x0101fefe); /* whose sum is 0 */
 		tf_put16(ip + 10, (uint16_t)~sum16(ip, ip_len, 0) + (bad & BAD_IP ? 1 : 0));
 		at += ip_len;
 	}
@@ -237,7 +245,7 @@ static inline struct tf_packet *emit(struct list *list, struct flow *flow, uint3
 	list->wire_len[list->count] = packet->len;
 	list->pointers[list->count++] = packet;
 	list->made++;
-	if (flow->state == TF_VALID && !(bad & (BAD_TRANSPORT | NO_CHECKSUM)))
+	if (flow->state == TF_VALID && !(bad & BAD_TRANSPORT))
 		packet->flags |= TF_VALID;
 	if (flow->state == TF_PARTIAL && !packet->malformed && packet->fragment == TF_WHOLE &&
 	    packet->end == packet->len && !(bad & (BAD_TRANSPORT | NO_CHECKSUM))) {
@@ -427,8 +435,8 @@ static inline void list_fill(struct list *list, struct bytes *bytes, uint8_t lin
 		case 0: {
 			static const uint32_t bads[] = {BAD_IP,	      BAD_TRANSPORT, NO_CHECKSUM,
 							WITH_OPTIONS, IP_RESERVED,   TCP_RESERVED,
-							FRAGMENT,     PADDED};
-			bad = bads[take(bytes, 8)];
+							FRAGMENT,     PADDED,	     BAD_LENGTH};
+			bad = bads[take(bytes, 9)];
 			break;
 		}
 		case 1: {

@@ -278,6 +278,11 @@ static const struct rule rules[] = {
 	{"no checksum in IPv6", UDP | V6, 1, 3, nothing, NO_CHECKSUM, 0},
 	{"padding", BOTH | V4 | V6, 0, 3, nothing, PADDED, 0},
 	{"padding behind all", BOTH | V4 | V6 | TAP, 1, 3, nothing, PADDED, 0},
+	{"no checksum, vouched for", UDP | V4, 1, 3, valid, NO_CHECKSUM, 0},
+	{"wrong length", BOTH | V4 | V6, 0, 3, nothing, BAD_LENGTH, 0},
+	{"wrong lengths", BOTH | V4 | V6, 1, 3, nothing, BAD_LENGTH, 0},
+	{"extension header", BOTH | V6, 0, 3, nothing, WITH_OPTIONS, 0},
+	{"extension headers", BOTH | V6, 1, 3, nothing, WITH_OPTIONS, 0},
 	{"IP options", BOTH | V4, 0, 3, nothing, WITH_OPTIONS, 0},
 	{"IP options in all", BOTH | V4, 1, 3, nothing, WITH_OPTIONS, 0},
 	{"reserved IP flag", BOTH | V4, 0, 3, nothing, IP_RESERVED, 0},
@@ -396,6 +401,24 @@ static void test_gaps(void **state)
 	assert_int_equal(join_all(), 3);
 }
 
+/* What a capture has cut off, or what is of another kind of link, can't be joined. */
+static void test_not_all_there(void **state)
+{
+	(void)state;
+	for (int what = 0; what < 3; what++) {
+		struct flow flow = new_flow(TF_LINK_IP, 0, 0);
+
+		for (int i = 0; i < 3; i++)
+			emit(list, &flow, 100, 0, NULL);
+		list->packets[0].missing = what == 0;
+		list->packets[1].missing = what == 0;
+		if (what == 1)
+			join->link = TF_LINK_ETHERNET;
+		assert_int_equal(tf_join(join, list->pointers, 3), 3);
+		assert_int_equal(join->run_count, what == 2 ? 1 : 3);
+	}
+}
+
 /* Flows in turn are joined all the same, but for what keeps its place among all. */
 static void test_mixed_flows(void **state)
 {
@@ -500,6 +523,8 @@ static void test_whole(void **state)
 			if (join_all() !=
 			    expected[what] - (kind == 3 && (what == 2 || what == 4 || what == 5)))
 				fail_msg("%d, %d: %u runs", kind, what, join->run_count);
+			if (what == 6 && join->runs[0].whole)
+				fail_msg("it was not whole");
 			if (what == 0 && (!join->runs[0].whole || !join->runs[1].whole))
 				fail_msg("not as they were read");
 		}
@@ -534,7 +559,7 @@ int main(void)
 		cmocka_unit_test(test_rules),	cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_gaps),	cmocka_unit_test(test_mixed_flows),
 		cmocka_unit_test(test_windows), cmocka_unit_test(test_whole),
-		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_random),	cmocka_unit_test(test_not_all_there),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -218,12 +218,84 @@ static void test_refused(void **state)
 	tf_device_close(device);
 }
 
+/*
+ * Pairs of segments that stand behind each other in memory, and one between that does not; odd: but
+ * for the first two pairs.
+ */
+static void check_many_pieces(struct tf_join *join, struct tf_vnet_write *write, struct flow *flow,
+			      uint32_t odd)
+{
+	static uint8_t tails[LIST_MAX * 10 + 5], all[LIST_MAX * 10];
+	uint8_t *at = all;
+	uint32_t len = 0;
+
+	list_clear(list);
+	flow->state = TF_PARTIAL;
+	for (uint32_t i = 0; i < LIST_MAX; i++)
+		emit(list, flow, 10, 0,
+		     i > 1 && i % 3 == 2 - odd ? NULL : tails + i * 10 + (i > 1 ? 5 : 0));
+	assert_int_equal(tf_join(join, list->pointers, list->count), LIST_MAX);
+	assert_int_equal(join->run_count, 1);
+	tf_vnet_run(write, join, &join->runs[0]);
+	assert_int_equal(write->count, TF_VNET_PIECES - 1 + odd);
+	for (int i = 0; i < write->count; i++) {
+		uint32_t skip = i == 0 ? VNET + 40 : 0;
+
+		memcpy(at, (uint8_t *)write->pieces[i].iov_base + skip,
+		       write->pieces[i].iov_len - skip);
+		at += write->pieces[i].iov_len - skip;
+		len += (uint32_t)write->pieces[i].iov_len;
+	}
+	assert_int_equal(len, write->length);
+	assert_int_equal(at - all, LIST_MAX * 10);
+	for (uint32_t i = 0; i < LIST_MAX; i++)
+		assert_memory_equal(all + i * 10, list->wire[i] + 40, 10);
+}
+
+/* What a write is made of: of a large packet that a script's NAT has edited, nothing is copied. */
+static void test_pieces(void **state)
+{
+	static struct tf_vnet_write write;
+	struct flow flow = {.ttl = 64, .port = 100, .flags = ACK | CWR | PSH};
+	struct tf_join *join;
+
+	(void)state;
+	assert_int_equal(tf_join_create(&join, TF_LINK_IP, TF_JOIN_TCP4), 0);
+	list_clear(list);
+	emit_large(list, &flow, 40, 1448, 700);
+	assert_int_equal(tf_join(join, list->pointers, list->count), 40);
+	assert_int_equal(join->run_count, 1);
+	tf_vnet_run(&write, join, &join->runs[0]);
+	assert_int_equal(write.count, 1);
+	assert_ptr_equal(write.pieces[0].iov_base, list->larges[0].data - VNET);
+	for (uint32_t i = 0; i < 40; i++)
+		list_edit(list, i);
+	assert_int_equal(tf_join(join, list->pointers, list->count), 40);
+	assert_int_equal(join->run_count, 1);
+	tf_vnet_run(&write, join, &join->runs[0]);
+	assert_int_equal(write.count, 2);
+	assert_ptr_equal(write.pieces[1].iov_base, list->larges[0].data + 40);
+	assert_int_equal(write.length, VNET + 40 + 39 * 1448 + 700);
+	assert_int_equal(write.scratch[1], 0x81); /* TCP over IPv4, with CWR */
+	/* Small segments the same; and more pieces than there is room for. */
+	list_clear(list);
+	flow.flags = ACK;
+	emit_large(list, &flow, 40, 100, 100);
+	list->larges[0].whole = 0;
+	assert_int_equal(tf_join(join, list->pointers, list->count), 40);
+	tf_vnet_run(&write, join, &join->runs[0]);
+	assert_int_equal(write.count, 2);
+	check_many_pieces(join, &write, &flow, 0);
+	check_many_pieces(join, &write, &flow, 1);
+	tf_join_destroy(join);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tun),	cmocka_unit_test(test_tap),
 		cmocka_unit_test(test_sockets), cmocka_unit_test(test_down),
-		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_refused), cmocka_unit_test(test_pieces),
 	};
 
 	list = list_create();
