@@ -32,6 +32,7 @@ def arguments():
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--svg")
     parser.add_argument("--json")
+    parser.add_argument("--markdown")
     o = parser.parse_args()
     if o.rounds < 1:
         parser.error("--rounds: at least 1")
@@ -135,6 +136,11 @@ class Field:
             del self.links[candidate]
 
 
+def write(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
 def write_json(path, o, results, took):
     machine = {"processors": len(os.sched_getaffinity(0)), "kernel": platform.release(),
                "architecture": platform.machine()}
@@ -143,9 +149,7 @@ def write_json(path, o, results, took):
         "candidates": {c.name: c.title for c in SHOWN}, "left_out": results.left_out, "failures": results.failures,
         "units": {n: {"title": f.title, "unit": f.unit, "more_is_better": f.up} for n, f in FIGURES.items()},
         "figures": results.rounds, "summary": results.summary(), "sweeps": results.sweeps, "judged": judge(results)}
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(document, file, indent=1)
-        file.write("\n")
+    write(path, json.dumps(document, indent=1) + "\n")
 
 
 def report(results, o):
@@ -224,11 +228,12 @@ def main():
     print(f"\nrounds: {o.rounds}; {took:.0f} s")
     if o.json:
         write_json(o.json, o, results, took)
+    text = (f"Medians of {o.rounds} rounds; {len(os.sched_getaffinity(0))} processors for senders, filter and receivers, "
+            f"Linux {platform.release().split('-')[0]}.")
     if o.svg:
-        text = (f"Medians of {o.rounds} rounds, quartiles as lines; {len(os.sched_getaffinity(0))} processors for "
-                f"senders, filter and receivers.")
-        with open(o.svg, "w", encoding="utf-8") as file:
-            file.write(draw.svg(results, FIGURES, SHOWN, "tunfilter beside other ways to forward packets", text))
+        write(o.svg, draw.svg(results, FIGURES, SHOWN, "tunfilter beside other ways to forward packets", text))
+    if o.markdown:
+        write(o.markdown, "\n".join(draw.markdown(results, FIGURES, SHOWN, judge(results), text)) + "\n")
     if not any(results.rounds.values()) and not results.sweeps:
         raise SystemExit(1)
 

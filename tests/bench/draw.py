@@ -1,4 +1,4 @@
-"""Figures as bars in a terminal, and as an SVG."""
+"""Figures as bars in a terminal, as an SVG, and as tables of a page."""
 import math
 from html import escape
 
@@ -17,7 +17,7 @@ def bar(share, width, ascii_only):
 
 def plain(text, ascii_only):
     if ascii_only:
-        for char, other in ("µ", "u"), ("–", "-"), ("…", "..."), ("×", "x"):
+        for char, other in ("µ", "u"), ("–", "-"), ("…", "..."), ("×", "x"), ("‰", "/1000"):
             text = text.replace(char, other)
     return text
 
@@ -59,9 +59,10 @@ def terminal(results, figures, candidates, references, columns, ascii_only):
 
 def table(rows, ascii_only):
     """Rows of words in columns, the first row a heading."""
+    rows = [[plain(word, ascii_only) for word in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
-        yield plain("  ".join(word.ljust(width) for word, width in zip(row, widths)).rstrip(), ascii_only)
+        yield "  ".join(word.ljust(width) for word, width in zip(row, widths)).rstrip()
 
 
 class Svg:
@@ -153,6 +154,13 @@ class Svg:
             along += 34 + 7 * len(name)
         self.text(x + self.PANEL, y + 14, sweep["y"], size=11, anchor="end", fill=FAINT)
 
+    def names(self, candidates):
+        """Who is who."""
+        x, y = self.place(len(candidates) * 17 + 40)
+        for number, candidate in enumerate(candidates):
+            self.text(x + 84, y + 14 + number * 17, candidate.name, size=12, anchor="end", weight=600)
+            self.text(x + 92, y + 14 + number * 17, candidate.title, size=12)
+
     def page(self):
         height = max(self.heights) + 10
         return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-30 -10 {self.WIDTH + 60} {height}" '
@@ -185,4 +193,33 @@ def svg(results, figures, candidates, title, text):
     for sweep in results.sweeps.values():
         if any(sweep["series"].values()):
             page.lines(sweep)
+    page.names([c for c in candidates if any(c.name in entries for entries in summary.values())])
     return page.page()
+
+
+def markdown(results, figures, candidates, judged, text):
+    """A page: what is judged, then a table of medians for each few figures."""
+    summary = results.summary()
+
+    def row(words):
+        return "| " + " | ".join(words) + " |"
+
+    def median(name, candidate):
+        found = summary.get(name, {}).get(candidate.name, {}).get("quartiles")
+        return figures[name].text(found[1]) if found else ""
+
+    yield from ["# The figures of one run", "", f"Made by `scripts/bench --markdown`; [README.md](README.md) tells what is "
+                f"measured. {text}", "", row(["judged", "aim", "figure", ""]), "|---|---|---|---|"]
+    yield from (row([e["text"], e["aim"], e["shown"], {True: "met", False: "**not met**", None: ""}[e["met"]]])
+                for e in judged)
+    names = [name for name in figures if name in summary]
+    for some in (names[i:i + 6] for i in range(0, len(names), 6)):
+        rows = [c for c in candidates if any(median(name, c) for name in some)]
+        yield from ["", row(["", *(f"{figures[name].title}, {figures[name].unit}" for name in some)]),
+                    "|---" + "|---:" * len(some) + "|"]
+        yield from (row([f"`{c.name}`", *(median(name, c) for name in some)]) for c in rows)
+    for sweep in results.sweeps.values():
+        xs = sorted({x for points in sweep["series"].values() for x, _ in points})
+        yield from ["", row([f"{sweep['title']}, {sweep['y']}; {sweep['x']}:", *map(short, xs)]), "|---" + "|---:" * len(xs) + "|"]
+        for name, points in sweep["series"].items():
+            yield row([name, *(f"{dict(points)[x]:,.4g}" if x in dict(points) else "" for x in xs)])

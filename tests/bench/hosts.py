@@ -15,6 +15,7 @@ import tempfile
 import time
 
 LEFT, RIGHT = "10.77.0.1", "10.77.0.2"
+MANY = "10.78.0.0"  # where many addresses are, for many flows
 MACS = {"left": "02:00:00:00:00:01", "right": "02:00:00:00:00:02",
         "router left": "02:00:00:00:00:11", "router right": "02:00:00:00:00:12"}
 SINK, ECHO, TCP = 9000, 7, 5201  # ports

@@ -26,18 +26,18 @@ class Figure:
 FIGURES = {
     "tcp1": Figure("TCP, one stream", "Gbit/s", True),
     "tcp4": Figure("TCP, four streams", "Gbit/s", True),
-    "both": Figure("TCP, a stream in each direction", "Gbit/s together", True),
-    "fair": Figure("TCP, a stream in each direction: the slower one", "% of both", True, 0),
+    "both": Figure("TCP in both directions, together", "Gbit/s", True),
+    "fair": Figure("TCP in both directions, the slower one", "%", True, 0),
     "udp": Figure("64-byte packets, one flow", "k/s", True, 0),
     "udp_cpu": Figure("Processor time a 64-byte packet", "ns", False, 0),
     "udp64": Figure("64-byte packets, 64 flows mixed", "k/s", True, 0),
     "udp8": Figure("64-byte packets, 8 flows", "k/s", True, 0),
-    "ping": Figure("Ping-pong, half take at most", "µs", False, 1),
-    "ping99": Figure("Ping-pong, 99% take at most", "µs", False, 1),
-    "loaded": Figure("Ping-pong beside one TCP stream, half", "µs", False, 1),
-    "loaded99": Figure("Ping-pong beside one TCP stream, 99%", "µs", False, 1),
-    "burst": Figure(f"Lost of {BURST:,} packets sent at once", "packets", False, 0),
-    "paced": Figure(f"Lost at {PACED:,} packets a second, 8 flows", "in a thousand", False, 2),
+    "ping": Figure("Ping-pong, half", "µs", False, 1),
+    "ping99": Figure("Ping-pong, 99%", "µs", False, 1),
+    "loaded": Figure("Ping-pong beside a TCP stream, half", "µs", False, 1),
+    "loaded99": Figure("Ping-pong beside a TCP stream, 99%", "µs", False, 1),
+    "burst": Figure(f"Lost of {BURST:,} sent at once", "packets", False, 0),
+    "paced": Figure(f"Lost at {PACED // 1000} k/s, 8 flows", "‰", False, 2),
     "start": Figure("Start to first packet", "ms", False, 1),
     "idle": Figure("Processor time when idle", "µs a second", False, 0),
     "memory": Figure("Memory, after all this", "MB", False, 1),
@@ -70,11 +70,11 @@ def both(link, o):
     return {"both": sum(rates), "fair": min(rates) * 100 / sum(rates)}
 
 
-def flood(link, seconds, flows=1, size=SMALL, rate=0, packets=0):
+def flood(link, seconds, flows=1, size=SMALL, rate=0, packets=0, to=RIGHT):
     """Sends datagrams: packets sent, packets that arrived (at all, where their number or rate is
     given; by the end of sending otherwise), seconds, the forwarder's processor time."""
     arrived, spent, start = link.right.datagrams(), link.processor_time(), time.monotonic()
-    with link.traffic(link.left, "flood", RIGHT, SINK, size, seconds, flows, rate, packets,
+    with link.traffic(link.left, "flood", to, SINK, size, seconds, flows, rate, packets,
                       pin=max(os.sched_getaffinity(0))) as sender:
         sent = int(sender.output(seconds + PATIENCE)[0])
     took, now = time.monotonic() - start, link.right.datagrams()

@@ -5,7 +5,8 @@ import random
 import statistics
 import tempfile
 
-from hosts import Failed, Link, run
+from candidates import Tunfilter
+from hosts import MANY, Failed, Link, run
 from measures import flood
 
 COMPARED = ("drain", "large", "look")
@@ -62,6 +63,21 @@ def bursts(links, o):
 
     yield from medians(o, [(name, count, lost(links[name], count)) for count in (64, 256, 1024, 2048, 4096, 8192, 16384)
                            for name in COMPARED if name in links])
+
+
+def live_flows(_, o):
+    """A million flows are 64 ports of as many addresses as it takes, all of them the right host's."""
+    counts = (10, 1_000_000) if o.quick else (10, 1000, 100_000, 1_000_000)
+    with Link(Tunfilter("flow", "", "flow.lua"), o.build) as link:
+        link.left.ip(f"route add {MANY}/16 dev bench")
+        link.right.ip(f"route add local {MANY}/16 dev lo")
+        for count in counts:  # until all have come; what is lost on the way comes another time
+            flood(link, FOREVER, count, rate=200_000, packets=count * 1.5, to=MANY)
+
+        def cost(count):
+            _, arrived, _, spent = flood(link, o.seconds, count, to=MANY)
+            return spent * 1e9 / arrived
+        yield from medians(o, [("tf.flow", count, functools.partial(cost, count)) for count in counts])
 
 
 CALLBACKS = """
@@ -174,10 +190,11 @@ SWEEPS = {
     "size": Sweep("Packets by size", "bytes of a packet", "k/s", sizes),
     "bursts": Sweep("Lost of a burst, a queue of 4,096", "packets at once", "%", bursts),
     "callbacks": Sweep("Callbacks on expressions", "callbacks", "ns a packet", callbacks),
-    "flows": Sweep("A table of flows", "flows", "ns a packet", flows(0)),
-    "stalls": Sweep("A table of flows: the longest batch on the way", "flows", "µs", flows(1)),
+    "live-flows": Sweep("A table of flows, live: processor time", "flows", "ns a packet", live_flows),
+    "flows": Sweep("A table of flows, the script alone", "flows", "ns a packet", flows(0)),
+    "stalls": Sweep("A table of flows: the longest batch", "flows", "µs", flows(1)),
     "lookup": Sweep("Lists: a look-up", "entries", "ns", lists(1)),
     "load": Sweep("Lists: loading", "entries", "ms", lists(0)),
 }
-QUICK = ["callbacks", "flows", "stalls"]
+QUICK = ["callbacks", "live-flows", "flows", "stalls", "lookup", "load"]
 LIVE = ["size", "bursts"]

@@ -4,7 +4,8 @@
  *   bench_traffic flood ADDRESS PORT BYTES SECONDS [FLOWS [RATE [PACKETS]]]
  *       UDP datagrams as fast as it can, or RATE (0) of them a second, for SECONDS or until
  *       PACKETS (0: no limit) are sent. BYTES: of the whole IPv4 packet. With FLOWS (1) above one
- *       the datagrams go to as many ports in turn. Prints how many the kernel took.
+ *       the datagrams go to as many places in turn, 64 ports of an address, then of the next.
+ *       Prints how many the kernel took.
  *   bench_traffic sink PORT COUNT
  *       Has COUNT UDP ports open and reads nothing: the kernel counts what reaches them.
  *   bench_traffic echo PORT
@@ -30,13 +31,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #define BATCH	    64
-#define FLOWS_MAX   4096
+#define FLOWS_MAX   1000000
+#define PORTS	    64
+#define STRIDE	    700001 /* prime: flows come in this order, neighbours far apart */
 #define STREAMS_MAX 64
 #define TIMES_MAX   (1 << 20)
 
@@ -98,26 +100,32 @@ static int bound(int type, struct sockaddr_in at)
 	return sock;
 }
 
-static void flood(char **argv, int flows, double rate, double limit)
+/* Where the datagrams of a flow go: a port, and a new address for every PORTS flows. */
+static struct sockaddr_in flow_address(struct sockaddr_in to, uint32_t flow)
 {
-	static struct sockaddr_in to[FLOWS_MAX];
+	to.sin_port = htons((uint16_t)(ntohs(to.sin_port) + flow % PORTS));
+	to.sin_addr.s_addr = htonl(ntohl(to.sin_addr.s_addr) + flow / PORTS);
+	return to;
+}
+
+static void flood(char **argv, uint32_t flows, double rate, double limit)
+{
+	struct sockaddr_in first = address_of(argv[0], argv[1]), to[BATCH];
 	struct iovec iov = {.iov_base = buffer, .iov_len = (size_t)atoi(argv[2]) - 28};
 	struct mmsghdr messages[BATCH] = {0};
+	uint64_t sent = 0, turn = 0;
 	double start, end;
-	uint64_t sent = 0;
-	int sock, flow = 0;
+	int sock = flows == 1 ? connected(SOCK_DGRAM, first)
+			      : socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	to[0] = address_of(argv[0], argv[1]);
-	for (int i = 1; i < flows; i++) {
-		to[i] = to[0];
-		to[i].sin_port = htons((uint16_t)(ntohs(to[0].sin_port) + i));
-	}
-	sock = flows == 1 ? connected(SOCK_DGRAM, to[0])
-			  : socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	check(sock < 0, "socket");
 	for (int i = 0; i < BATCH; i++) {
 		messages[i].msg_hdr.msg_iov = &iov;
 		messages[i].msg_hdr.msg_iovlen = 1;
+		if (flows > 1) {
+			messages[i].msg_hdr.msg_name = &to[i];
+			messages[i].msg_hdr.msg_namelen = sizeof(to[i]);
+		}
 	}
 	start = now();
 	end = start + atof(argv[3]);
@@ -127,10 +135,8 @@ static void flood(char **argv, int flows, double rate, double limit)
 
 		if (limit != 0 && limit - (double)sent < BATCH)
 			count = (unsigned int)(limit - (double)sent);
-		for (unsigned int i = 0; flows > 1 && i < count; i++, flow = (flow + 1) % flows) {
-			messages[i].msg_hdr.msg_name = &to[flow];
-			messages[i].msg_hdr.msg_namelen = sizeof(to[flow]);
-		}
+		for (unsigned int i = 0; flows > 1 && i < count; i++)
+			to[i] = flow_address(first, (uint32_t)(turn++ * STRIDE % flows));
 		taken = sendmmsg(sock, messages, count, 0);
 		if (taken > 0)
 			sent += (uint64_t)taken;
@@ -142,11 +148,9 @@ static void flood(char **argv, int flows, double rate, double limit)
 
 static void sink(const char *port, int count)
 {
-	struct rlimit files = {FLOWS_MAX + 64, FLOWS_MAX + 64};
 	struct sockaddr_in at = address_of(NULL, port);
 	int least = 1;
 
-	setrlimit(RLIMIT_NOFILE, &files);
 	for (int i = 0; i < count; i++) {
 		int sock = bound(SOCK_DGRAM, at);
 
@@ -282,10 +286,10 @@ int main(int argc, char **argv)
 	argv += 2;
 	if (strcmp(word, "flood") == 0 && count >= 4 && count <= 7) {
 		between(argv[2], 28, 65535);
-		flood(argv, count > 4 ? between(argv[4], 1, FLOWS_MAX) : 1,
+		flood(argv, count > 4 ? (uint32_t)between(argv[4], 1, FLOWS_MAX) : 1,
 		      count > 5 ? atof(argv[5]) : 0, count > 6 ? atof(argv[6]) : 0);
 	} else if (strcmp(word, "sink") == 0 && count == 2) {
-		sink(argv[0], between(argv[1], 1, FLOWS_MAX));
+		sink(argv[0], between(argv[1], 1, PORTS));
 	} else if (strcmp(word, "echo") == 0 && count == 1) {
 		echo(argv[0]);
 	} else if (strcmp(word, "ping") == 0 && count == 4) {
