@@ -211,6 +211,15 @@ static void load_library(lua_State *L, const struct tf_embedded *file)
 		lua_error(L);
 }
 
+/* In package.preload: loads a file of the library when it is required, which most scripts do of half of them. */
+static int preload(lua_State *L)
+{
+	load_library(L, lua_touserdata(L, lua_upvalueindex(1)));
+	lua_insert(L, 1);
+	lua_call(L, lua_gettop(L) - 1, 1);
+	return 1;
+}
+
 /* Called protected, with the script as lightuserdata; leaves nothing. */
 int tf_binding_open(lua_State *L)
 {
@@ -228,7 +237,8 @@ int tf_binding_open(lua_State *L)
 		if (file == declarations)
 			continue;
 		lua_pushfstring(L, "tunfilter.%s", file->name);
-		load_library(L, file);
+		lua_pushlightuserdata(L, (void *) (uintptr_t) file);
+		lua_pushcclosure(L, preload, 1);
 		lua_rawset(L, -3);
 	}
 	lua_pop(L, 1);

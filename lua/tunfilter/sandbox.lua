@@ -8,11 +8,9 @@ local M = {}
 local globals = _G
 local real_require = require
 
--- Modules of ours that scripts may require; the rest of the library is out of their reach.
-local public = { tunfilter = init.module, ["tunfilter.netem"] = require "tunfilter.netem",
-                 ["tunfilter.stream"] = require "tunfilter.stream",
-                 ["tunfilter.dns"] = require "tunfilter.dns", ["tunfilter.http"] = require "tunfilter.http",
-                 ["tunfilter.tls"] = require "tunfilter.tls" }
+-- Modules of ours that scripts may require, loaded when one does; the rest of the library is out of their reach.
+local public = { ["tunfilter.netem"] = true, ["tunfilter.stream"] = true, ["tunfilter.dns"] = true,
+                 ["tunfilter.http"] = true, ["tunfilter.tls"] = true }
 
 -- It works where scenarios are, and the library loads it only there.
 local function scenarios()
@@ -94,7 +92,8 @@ local function make_require(folder, env, fallback)
    local loaded, loading = {}, {}
    return function(name)
       if type(name) ~= "string" then error("require: a name, not a " .. type(name), 2) end
-      if public[name] ~= nil then return public[name] end
+      if name == "tunfilter" then return init.module end
+      if public[name] then return real_require(name) end
       if name == "tunfilter.test" then return scenarios() end
       if loaded[name] ~= nil then return loaded[name] end
       local path
