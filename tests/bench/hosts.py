@@ -165,6 +165,7 @@ class Link:
         self.candidate, self.build, self.mtu = candidate, build, mtu
         self.stack = contextlib.ExitStack()
         self.process, self.at_once = None, wait
+        self.used = 0  # when traffic was started last
 
     def __enter__(self):
         try:
@@ -193,6 +194,7 @@ class Link:
 
     def traffic(self, host, *words, pin=None):
         """bench_traffic on a host."""
+        self.used = time.monotonic()
         return Process(host.inside(f"{self.build}/tests/bench/bench_traffic", *words), pin=pin)
 
     def wait(self, seconds=20):

@@ -10,6 +10,7 @@ from hosts import ECHO, FLOWS, RIGHT, SINK, TCP, Failed, Link
 SMALL = 64        # bytes of an IPv4 packet
 BURST = 2048      # packets sent at once
 PACED = 200_000   # packets a second that every candidate but scapy carries on one processor
+SETTLE = 3        # seconds without a packet after which nothing is left to do
 PATIENCE = 10     # seconds that a step may take longer than it has to
 
 
@@ -134,7 +135,7 @@ def loaded_ping(link, o):
 
 
 def idle(link, o):
-    time.sleep(0.2)
+    time.sleep(max(0.2, link.used + SETTLE - time.monotonic()))
     spent, start = link.processor_time(), time.monotonic()
     time.sleep(o.seconds)
     took = time.monotonic() - start
