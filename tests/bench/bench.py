@@ -14,7 +14,7 @@ import capture
 import draw
 import sweeps
 from candidates import ALL
-from hosts import Failed, Link
+from hosts import TROUBLE, Link
 from measures import FIGURES, MEASURES
 from results import NEEDED, REFERENCES, Results, judge
 
@@ -36,6 +36,13 @@ def arguments():
     o = parser.parse_args()
     if o.rounds < 1:
         parser.error("--rounds: at least 1")
+    if o.seconds is not None and not 0.01 <= o.seconds <= 60:
+        parser.error("--seconds: from 0.01 to 60")
+    for path in filter(None, (o.svg, o.json, o.markdown)):
+        try:
+            open(path, "ab").close()  # better now than after all the work
+        except OSError as error:
+            parser.error(str(error))
     unknown = set(o.only) - {c.name for c in ALL} - set(MEASURES) - set(sweeps.SWEEPS) - {"capture"}
     if unknown:
         parser.error(f"--only: nothing here is called {sorted(unknown)[0]}; --list says what there is")
@@ -107,13 +114,13 @@ class Field:
     def join(self, candidates, build):
         for candidate in candidates:
             self.progress.say(f"starting {candidate.name}")
-            why = candidate.missing(build)
-            if why is None:
-                try:
+            try:
+                why = candidate.missing(build)
+                if why is None:
                     self.links[candidate.name] = self.stack.enter_context(Link(candidate, build))
                     continue
-                except (Failed, OSError) as error:
-                    why = str(error)
+            except TROUBLE as error:
+                why = str(error)
             self.results.left_out[candidate.name] = why
 
     def measure(self, turn, name, function, o):
@@ -124,7 +131,7 @@ class Field:
             try:
                 link.alive()
                 self.results.add(turn, candidate, function(link, o))
-            except (Failed, OSError, ValueError) as error:
+            except TROUBLE as error:
                 self.fault(f"{candidate}, {name}, round {turn + 1}: {error}", candidate, link)
 
     def fault(self, text, candidate, link):
@@ -200,7 +207,7 @@ def measure(o, results, progress):
                     capture.measure(o, results, progress)
                     continue
                 results.sweeps[name] = sweeps.SWEEPS[name].run(field.links, o)
-            except (Failed, OSError, ValueError) as error:
+            except TROUBLE as error:
                 results.failures.append(f"sweep {name}: {error}")
     return turn or o.rounds
 

@@ -5,7 +5,7 @@ import tempfile
 import time
 
 from candidates import HERE, Candidate, scapy_python
-from hosts import Failed, run
+from hosts import TROUBLE, run
 
 PACKETS = 1_000_000
 EXPRESSION = "udp and dst net 10.0.0.0/8 and not dst port 53"  # what look.lua lets through of these
@@ -68,8 +68,8 @@ def measure(o, results, progress):
                     continue
                 begun = time.monotonic()
                 try:
-                    run(program.argv(o.build, source, out, folder), 120)
-                except (Failed, OSError, TypeError) as error:
+                    run(map(str, program.argv(o.build, source, out, folder)), 120)
+                except TROUBLE as error:
                     results.left_out[program.name] = str(error)
                     continue
                 results.add(turn, program.name, {"capture": PACKETS / (time.monotonic() - begun) / 1e3})

@@ -29,6 +29,10 @@ class Failed(Exception):
     """A step that did not end as it should, in words for the report."""
 
 
+# What a step may end with that is no reason for the benchmark to end.
+TROUBLE = (Failed, OSError, subprocess.SubprocessError, LookupError, ValueError, ArithmeticError)
+
+
 class Process:
     """A process that is ended at the latest when the benchmark is; what it says on standard error
     is kept, for when it fails."""

@@ -128,7 +128,7 @@ def start(*words):
 def test_a_run_gives_every_field(tmp_path):
     there = [c.name for c in ALL if c.name in ("drain", "large", "kernel", "look") and c.missing(str(BUILD)) is None]
     run = start("--rounds", "2", "--seconds", "0.2", "--json", tmp_path / "out.json", "--svg", tmp_path / "out.svg",
-                "--only", *there, "tcp1", "udp", "ping", "memory")
+                "--markdown", tmp_path / "out.md", "--only", *there, "tcp1", "udp", "ping", "memory")
     out, err = run.communicate(timeout=100)
     assert run.returncode == 0, out + err
     found = json.loads((tmp_path / "out.json").read_text())
@@ -145,6 +145,8 @@ def test_a_run_gives_every_field(tmp_path):
     assert len(found["judged"]) == len(AIMS)
     assert "How it is judged" in out and out.isascii() and "NOT MEASURED" not in out.upper()
     xml.dom.minidom.parse(str(tmp_path / "out.svg"))
+    rows = [line for line in (tmp_path / "out.md").read_text().splitlines() if line.startswith("|")]
+    assert len(rows) >= len(AIMS) + 2 + 2 + len(there) and any(row.startswith("| `look` |") for row in rows)
 
 
 @root
@@ -168,6 +170,8 @@ def test_an_end_at_any_time_leaves_nothing(number):
 def test_words_that_it_does_not_know():
     run = start("--only", "tcp9")
     assert "tcp9" in run.communicate(timeout=30)[1] and run.returncode == 2
+    run = start("--json", "/absent/folder/out.json")
+    assert "/absent/folder" in run.communicate(timeout=30)[1] and run.returncode == 2
     run = start("--list")
     out = run.communicate(timeout=30)[0]
     assert all(name in out for name in [c.name for c in ALL] + list(bench.MEASURES))
