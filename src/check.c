@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "app.h"
+#include "check_jit.h"
 #include "guard.h"
 #include "log.h"
 #include "script.h"
@@ -21,6 +22,8 @@ int tf_command_check(const struct tf_options *options)
 	struct tf_side sides[2];
 	int err, count = 0;
 
+	if (options->jit)
+		return tf_command_check_jit(options);
 	tf_guard_alarm(options->time_limit, NULL);
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++) {
 		const struct tf_device_spec *spec = &options->device[side];

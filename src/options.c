@@ -16,6 +16,7 @@ const char tf_options_help[] =
 	"  tunfilter replay RULES.lua IN.pcap [OUT.pcap]    the same script on a capture\n"
 	"  tunfilter test RULES.lua TESTS.lua...            scenarios for a script\n"
 	"  tunfilter check RULES.lua                        load it, start nothing\n"
+	"  tunfilter check --jit RULES.lua [IN.pcap]        what of it runs compiled\n"
 	"  tunfilter doctor                                 what this machine lacks\n"
 	"\n"
 	"  --left DEV, --right DEV    tun[:NAME] or tap[:NAME], then any of ,mtu=BYTES\n"
@@ -69,6 +70,7 @@ enum option {
 	SET,
 	UNSAFE,
 	NO_OFFLOAD,
+	JIT,
 	TIME_LIMIT,
 	MEMORY_LIMIT,
 	NO_RELOAD,
@@ -102,6 +104,7 @@ static const struct {
 	[SET] = {NULL, "KEY=VALUE", RUN | LAB | REPLAY | TEST | CHECK},
 	[UNSAFE] = {NULL, NULL, RUN | LAB | REPLAY | TEST | CHECK},
 	[NO_OFFLOAD] = {NULL, NULL, RUN | LAB},
+	[JIT] = {NULL, NULL, CHECK},
 	[TIME_LIMIT] = {NULL, "MS", RUN | LAB | REPLAY | TEST | CHECK},
 	[MEMORY_LIMIT] = {NULL, "MB", RUN | LAB | REPLAY | TEST | CHECK},
 	[NO_RELOAD] = {NULL, NULL, RUN | LAB},
@@ -134,6 +137,7 @@ static const char *const option_names[OPTIONS + 1] = {
 	[TIME_LIMIT] = "--time-limit", [MEMORY_LIMIT] = "--memory-limit",
 	[NO_RELOAD] = "--no-reload", [USER] = "--user",
 	[NO_OFFLOAD] = "--no-offload",
+	[JIT] = "--jit",
 	[OPTIONS] = NULL};
 
 /* What the arguments were, before the command is known. */
@@ -279,6 +283,9 @@ static int set_value(struct tf_options *options, enum option option, const char 
 	case NO_OFFLOAD:
 		options->no_offload = 1;
 		return 0;
+	case JIT:
+		options->jit = 1;
+		return 0;
 	case UNSAFE:
 		options->unsafe = 1;
 		return 0;
@@ -380,6 +387,8 @@ static int read_words(struct tf_options *options, const struct words *words, str
 	if (bit & (REPLAY | TEST))
 		wanted = 2;
 	most = bit == TEST ? words->plain_count : bit == REPLAY ? 3 : wanted;
+	if (options->jit)
+		most = 2;
 	if (words->plain_count < wanted)
 		return tf_error_set(error, TF_EOPTION, "%s needs %s, as in `tunfilter %s`", name,
 				    bit == ENTER    ? "a host"
@@ -406,6 +415,8 @@ static int read_words(struct tf_options *options, const struct words *words, str
 		if (bit == REPLAY) {
 			options->capture_in = words->plain[1];
 			options->capture_out = words->plain_count > 2 ? words->plain[2] : NULL;
+		} else if (bit == CHECK) {
+			options->capture_in = words->plain_count > 1 ? words->plain[1] : NULL;
 		} else if (bit == TEST) {
 			options->tests = words->plain + 1;
 			options->test_count = words->plain_count - 1;

@@ -49,7 +49,8 @@ struct tf_options {
 	const char *capture;  /* --capture: a pcapng file to write, or NULL */
 	uint64_t seed;	      /* --seed, of tf.random */
 	int seeded;	      /* --seed was given */
-	const char *capture_in;	     /* replay: IN */
+	int jit;		     /* check: --jit */
+	const char *capture_in;	     /* replay: IN; check: IN or NULL */
 	const char *capture_out;     /* replay: OUT, or NULL */
 	struct tf_prefix *left_nets; /* replay: --left-net, left_net_count of them */
 	uint32_t left_net_count;

@@ -505,6 +505,29 @@ int tf_context_choose(struct tf_context *context, int expression, uint32_t from)
 			     (uint8_t) from);
 }
 
+int tf_script_jit(struct tf_script *script, const char *step, uint32_t passes, uint32_t packets,
+		  void (*take)(void *arg, const char *text, size_t length), void *arg, struct tf_error *error)
+{
+	lua_State *L = script->L;
+
+	lua_pushstring(L, step);
+	lua_pushnumber(L, passes);
+	lua_pushnumber(L, packets);
+	if (call(script, "jit", 3, 1) != 0)
+		return take_error(script, error);
+	for (int i = 1; i <= (int) lua_objlen(L, -1); i++) {
+		const char *text;
+		size_t length;
+
+		lua_rawgeti(L, -1, i);
+		text = lua_tolstring(L, -1, &length);
+		take(arg, text, length);
+		lua_pop(L, 1);
+	}
+	lua_settop(L, SLOT_TOP);
+	return 0;
+}
+
 void tf_script_destroy(struct tf_script *script)
 {
 	if (script == NULL)

@@ -108,6 +108,13 @@ void tf_script_last_place(struct tf_script *script, char *text, size_t size);
 /* "'name' (rules.lua:12)" or "rules.lua:12" for a packet's callback number; "" for 0. */
 const char *tf_script_callback(const struct tf_script *script, uint32_t callback);
 
+/*
+ * A step of jit_report.lua, with what it is told: its strings to take. After start. 0, or TF_ESCRIPT with
+ * the message.
+ */
+int tf_script_jit(struct tf_script *script, const char *step, uint32_t passes, uint32_t packets,
+		  void (*take)(void *arg, const char *text, size_t length), void *arg, struct tf_error *error);
+
 /* Frees all; NULL is fine. */
 void tf_script_destroy(struct tf_script *script);
 

@@ -49,6 +49,11 @@ function M.on_start() return run_first(init.starts) end
 --- Runs the next function of on_stop.
 function M.on_stop() return run_first(init.stops) end
 
+--- A step of `tunfilter check --jit`; an array of strings.
+function M.jit(step, ...)
+   return require "tunfilter.jit_report"[step](...) or {}
+end
+
 --- The function that C calls once a batch.
 M.seal = dispatch.seal
 
