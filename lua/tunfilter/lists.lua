@@ -3,6 +3,7 @@ local address = require "tunfilter.address"
 local check = require "tunfilter.check"
 local core = require "tunfilter.core"
 local fault = require "tunfilter.fault"
+local paths = require "tunfilter.path"
 local suggest = require "tunfilter.suggest"
 
 local M = {}
@@ -39,14 +40,11 @@ end
 
 -- Where a file named by a script is: beside it, or in a folder there; anywhere with --unsafe.
 local function beside(path, name)
-   if path:find "^/" and host.unsafe then return path end
-   for part in path:gmatch "[^/]+" do
-      if part == ".." and not host.unsafe then path = "/" end
-   end
-   if path:find "^/" or path:find("\0", 1, true) then
+   if host.unsafe and paths.is_absolute(path) then return path end
+   if not host.unsafe and not paths.is_below(path) or path:find("\0", 1, true) then
       fault(name .. ": a file beside the script or in a folder there, without .. (--unsafe lifts that)")
    end
-   return (host.script:match "^(.*/)" or "") .. path
+   return paths.folder(host.script) .. path
 end
 
 -- A file's text, and where it is.

@@ -2,6 +2,7 @@
 local core = require "tunfilter.core"
 local fault = require "tunfilter.fault"
 local init = require "tunfilter.init"
+local paths = require "tunfilter.path"
 
 local M = {}
 
@@ -98,7 +99,8 @@ local function make_require(folder, env, fallback)
       if loaded[name] ~= nil then return loaded[name] end
       local path
       if name:match "^[%w_-]+$" or name:match "^[%w_-][%w_.-]*[%w_-]$" and not name:find("..", 1, true) then
-         path = folder .. name:gsub("%.", "/") .. ".lua"
+         path = name:gsub("%.", "/") .. ".lua"
+         path = paths.is_below(path) and folder .. path
       end
       local text, message
       if path then text, message = read(path) end
@@ -148,7 +150,7 @@ end
 function M.compile(path, unsafe)
    local text, message = read(path)
    if not text then return nil, message end
-   local folder = path:match "^(.*/)" or ""
+   local folder = paths.folder(path)
    local env
    if unsafe then
       env = globals

@@ -116,6 +116,48 @@ def test_replay_through_standard_output(folder):
     assert ours.returncode == 0 and len(ours.stdout) > 10_000 and ours.stdout == theirs.stdout
 
 
+class TestFiles:
+    """A script reaches what lies beside it, however Windows spells the way, and nothing else."""
+
+    LOAD = 'local tf = require "tunfilter"\nassert(tf.nets.load([[%s]]):contains("10.1.2.3"))'
+
+    @pytest.fixture
+    def tree(self, folder):
+        folder.file("rules/below/list.txt", "10.0.0.0/8\n")
+        folder.file("rules/below/part.lua", "return 1")
+        folder.file("list.txt", "10.0.0.0/8\n")
+        return folder
+
+    def check(self, folder, text, script="rules\\load.lua", *options):
+        folder.file("rules/load.lua", text)
+        return wine.run(folder, "check", script, *options)
+
+    @pytest.mark.parametrize("path", ["below/list.txt", "below\\list.txt", ".\\below\\.\\list.txt"])
+    @pytest.mark.parametrize("absolute", [False, True])
+    def test_beside(self, tree, path, absolute):
+        script = "Z:" + str(tree.path / "rules/load.lua").replace("/", "\\") if absolute else "rules/load.lua"
+        assert self.check(tree, self.LOAD % path, script).returncode == 0
+
+    def test_modules(self, tree):
+        assert self.check(tree, 'assert(require "below.part" == 1)').returncode == 0
+
+    @pytest.mark.parametrize("path", ["..\\list.txt", "../list.txt", "below\\..\\..\\list.txt", ".. \\list.txt", "...\\list.txt",
+                                      "C:\\windows\\win.ini", "C:win.ini", "\\windows\\win.ini", "\\\\?\\C:\\windows\\win.ini",
+                                      "below/list.txt::$DATA", "con", "below\\NUL.txt", "Com1 .x", "list.txt."])
+    def test_elsewhere(self, tree, path):
+        done = self.check(tree, self.LOAD % path)
+        assert done.returncode == 1 and b"a file beside the script or in a folder there" in done.stderr, done.stderr
+
+    def test_a_device_is_no_module(self, tree):
+        done = self.check(tree, 'require "con"')
+        assert done.returncode == 1 and b"there is no module 'con'" in done.stderr, done.stderr
+
+    def test_anywhere_with_unsafe(self, tree):
+        where = "Z:" + str(tree.path / "list.txt").replace("/", "\\")
+        for path in ("..\\list.txt", where):
+            assert self.check(tree, self.LOAD % path, "rules/load.lua", "--unsafe").returncode == 0
+
+
 def test_names_that_are_not_english(folder):
     folder.file("größe-日本.lua", harness.PASS)
     ours, _ = same(folder, "check", "größe-日本.lua")
