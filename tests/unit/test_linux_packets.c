@@ -83,7 +83,8 @@ static void test_reads_whole_packets(void **state)
 
 static void test_writes_what_is_a_packet(void **state)
 {
-	uint8_t data[128], junk[64] = {0x10}, stub[3] = {0x45}, received[128];
+	uint8_t block[TF_HEADROOM + 128], *data = block + TF_HEADROOM;
+	uint8_t junk[64] = {0x10}, stub[3] = {0x45}, received[128];
 	struct tf_packet good = {.data = data}, bad = {.data = junk, .len = sizeof(junk)};
 	struct tf_packet tiny = {.data = stub, .len = sizeof(stub)}, empty = {.data = data};
 	struct tf_packet *packets[] = {&bad, &good, &tiny, &empty, &good};
@@ -208,7 +209,7 @@ static void test_offload_is_ours(void **state)
 
 static void test_down_and_up(void **state)
 {
-	uint8_t data[128];
+	uint8_t block[TF_HEADROOM + 128], *data = block + TF_HEADROOM;
 	struct tf_packet good = {.data = data};
 	struct tf_packet *packets[] = {&good, &good};
 	struct tf_written written = {0};
@@ -263,7 +264,7 @@ static void test_down_and_up(void **state)
 /* An idle device that is deleted says so once, by itself. */
 static void test_deleted(void **state)
 {
-	uint8_t data[128];
+	uint8_t block[TF_HEADROOM + 128], *data = block + TF_HEADROOM;
 	struct tf_packet good = {.data = data};
 	struct tf_packet *packets[] = {&good, &good, &good};
 	struct tf_written written = {0};
@@ -370,7 +371,7 @@ static uint32_t make_solicitation(uint8_t *frame)
  */
 static void test_quiet(void **state)
 {
-	uint8_t frame[128];
+	uint8_t block[TF_HEADROOM + 128], *frame = block + TF_HEADROOM;
 	struct tf_packet solicitation = {.data = frame};
 	struct tf_packet *packets[] = {&solicitation};
 	struct tf_written written = {0};
