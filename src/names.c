@@ -23,7 +23,7 @@ struct tf_names {
 	uint32_t size;
 	uint32_t used; /* slots that are not EMPTY */
 	uint32_t count;
-	uint32_t secret;
+	uint64_t secret;
 	uint8_t **chunks;
 	uint32_t chunk_count;
 	uint32_t at; /* in the last chunk */
@@ -37,21 +37,77 @@ static void free_all(struct tf_names *names)
 	free(names->slots);
 }
 
-static uint8_t lower(char c)
+/* A name as it is asked for: in lower case, and where each domain begins that it is in. */
+struct asked {
+	uint8_t text[TF_NAME_MAX + 8]; /* so many more can be read */
+	size_t size;
+	uint32_t count;
+	uint8_t starts[TF_NAME_MAX]; /* count of them, from the name's end to its front */
+	uint32_t hashes[TF_NAME_MAX];
+};
+
+/* 8 letters at a time: the bytes from 'A' to 'Z' get their bit 5, and no carry leaves a byte. */
+static uint64_t lower_word(uint64_t word)
 {
-	return (uint8_t) (c >= 'A' && c <= 'Z' ? c + 32 : c);
+	const uint64_t ones = 0x0101010101010101u, low = word & 0x7f * ones;
+	uint64_t letters = (low + (0x80 - 'A') * ones) & ~(low + (0x7f - 'Z') * ones) & ~word & 0x80 * ones;
+
+	return word | letters >> 2;
 }
 
-/* The hash goes from the name's end to its front, so that one pass meets every domain above it. */
-static uint32_t hash_step(uint32_t hash, uint8_t c)
+static void lower_text(uint8_t *out, const char *name, size_t size)
 {
-	return (hash ^ c) * 0x01000193u;
+	for (size_t i = 0; i < size; i += 8) {
+		uint64_t word = 0;
+
+		if (size - i >= 8)
+			memcpy(&word, name + i, 8);
+		else
+			memcpy(&word, name + i, size - i);
+		word = lower_word(word);
+		memcpy(out + i, &word, 8);
+	}
 }
 
-static uint32_t hash_end(uint32_t hash)
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a word's first byte is its lowest");
+
+/* The hash of the domain above, and a label below it, 8 bytes at a time. */
+static uint64_t hash_label(uint64_t hash, const uint8_t *label, size_t size)
 {
-	hash = (hash ^ hash >> 16) * 0x85ebca6bu;
-	return hash ^ hash >> 13;
+	hash ^= size;
+	for (size_t i = 0; i < size; i += 8) {
+		uint64_t word;
+
+		memcpy(&word, label + i, 8);
+		if (size - i < 8)
+			word &= UINT64_MAX >> 8 * (8 - (size - i));
+		hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+		hash ^= hash >> 29;
+	}
+	return hash * 0xd6e8feb86659fd93u;
+}
+
+/* Takes a name of at most TF_NAME_MAX bytes apart; all: every domain that it is in, else the name alone. */
+static void ask(const struct tf_names *names, struct asked *asked, const char *name, size_t size, int all)
+{
+	uint64_t hash = names->secret;
+	size_t end = size;
+
+	asked->size = size;
+	asked->count = 0;
+	lower_text(asked->text, name, size);
+	for (size_t i = size; i > 0; i--) {
+		if (i > 1 && asked->text[i - 2] != '.')
+			continue;
+		hash = hash_label(hash, asked->text + i - 1, end - (i - 1));
+		end = i > 1 ? i - 2 : 0;
+		if (!all && i > 1)
+			continue;
+		asked->starts[asked->count] = (uint8_t) (i - 1);
+		asked->hashes[asked->count] = (uint32_t) (hash >> 32);
+		__builtin_prefetch(&names->slots[asked->hashes[asked->count] & (names->size - 1)]);
+		asked->count++;
+	}
 }
 
 static const uint8_t *text_at(const struct tf_names *names, uint32_t text)
@@ -61,27 +117,23 @@ static const uint8_t *text_at(const struct tf_names *names, uint32_t text)
 	return names->chunks[offset / CHUNK] + offset % CHUNK;
 }
 
-static int is_name(const struct tf_names *names, const struct slot *slot, const char *name, size_t size)
+/* The slot that has domain number i of the name, or the EMPTY one at which the search ends. */
+static struct slot *find(const struct tf_names *names, const struct asked *asked, uint32_t i)
 {
-	const uint8_t *text = text_at(names, slot->text);
+	uint32_t hash = asked->hashes[i], at = hash & (names->size - 1);
+	const uint8_t *name = asked->text + asked->starts[i];
+	size_t size = asked->size - asked->starts[i];
 
-	if (text[0] != size)
-		return 0;
-	for (size_t i = 0; i < size; i++)
-		if (text[1 + i] != lower(name[i]))
-			return 0;
-	return 1;
-}
+	for (;; at = (at + 1) & (names->size - 1)) {
+		struct slot *slot = &names->slots[at];
+		const uint8_t *text;
 
-/* The slot that has the name, or the EMPTY one at which the search ends. */
-static struct slot *find(const struct tf_names *names, uint32_t hash, const char *name, size_t size)
-{
-	uint32_t i = hash & (names->size - 1);
-
-	for (;; i = (i + 1) & (names->size - 1)) {
-		struct slot *slot = &names->slots[i];
-
-		if (slot->text == EMPTY || (slot->text != GONE && slot->hash == hash && is_name(names, slot, name, size)))
+		if (slot->text == EMPTY)
+			return slot;
+		if (slot->text == GONE || slot->hash != hash)
+			continue;
+		text = text_at(names, slot->text);
+		if (text[0] == size && memcmp(text + 1, name, size) == 0)
 			return slot;
 	}
 }
@@ -91,17 +143,8 @@ static size_t without_dot(const char *name, size_t size)
 	return size > 0 && name[size - 1] == '.' ? size - 1 : size;
 }
 
-static uint32_t hash_name(const struct tf_names *names, const char *name, size_t size)
-{
-	uint32_t hash = names->secret;
-
-	for (size_t i = size; i > 0; i--)
-		hash = hash_step(hash, lower(name[i - 1]));
-	return hash_end(hash);
-}
-
 /* Keeps a name's text; where it is, or EMPTY without memory. */
-static uint32_t keep_text(struct tf_names *names, const char *name, size_t size)
+static uint32_t keep_text(struct tf_names *names, const uint8_t *name, size_t size)
 {
 	uint8_t *text;
 	uint32_t at;
@@ -122,8 +165,7 @@ static uint32_t keep_text(struct tf_names *names, const char *name, size_t size)
 	}
 	text = names->chunks[names->chunk_count - 1] + names->at;
 	text[0] = (uint8_t) size;
-	for (size_t i = 0; i < size; i++)
-		text[1 + i] = lower(name[i]);
+	memcpy(text + 1, name, size);
 	at = (names->chunk_count - 1) * CHUNK + names->at + FIRST_TEXT;
 	names->at += (uint32_t) size + 1;
 	return at;
@@ -151,7 +193,7 @@ static int resize(struct tf_names *names, uint32_t size)
 		while (made.slots[j].text != EMPTY)
 			j = (j + 1) & (size - 1);
 		made.slots[j].hash = slot->hash;
-		made.slots[j].text = keep_text(&made, (const char *) text + 1, text[0]);
+		made.slots[j].text = keep_text(&made, text + 1, text[0]);
 		if (made.slots[j].text == EMPTY) {
 			free_all(&made);
 			return -1;
@@ -171,7 +213,7 @@ struct tf_names *tf_names_create(void)
 		return NULL;
 	}
 	if (uv_random(NULL, NULL, &names->secret, sizeof(names->secret), 0, NULL) != 0)
-		names->secret = (uint32_t) uv_hrtime();
+		names->secret = uv_hrtime() * 0x9e3779b97f4a7c15u;
 	return names;
 }
 
@@ -206,23 +248,24 @@ static int is_good(const char *name, size_t size)
 
 int tf_names_add(struct tf_names *names, const char *name, size_t size)
 {
-	uint32_t hash, text;
+	struct asked asked;
 	struct slot *slot;
+	uint32_t text;
 
 	size = without_dot(name, size);
 	if (!is_good(name, size))
 		return -2;
-	hash = hash_name(names, name, size);
-	if (find(names, hash, name, size)->text != EMPTY)
+	ask(names, &asked, name, size, 0);
+	if (find(names, &asked, 0)->text != EMPTY)
 		return 0;
 	if (names->used >= names->size / 4 * 3 &&
 	    resize(names, names->count >= names->size / 2 ? names->size * 2 : names->size) < 0)
 		return -1;
-	text = keep_text(names, name, size);
+	text = keep_text(names, asked.text, size);
 	if (text == EMPTY)
 		return -1;
-	slot = find(names, hash, name, size);
-	slot->hash = hash;
+	slot = find(names, &asked, 0);
+	slot->hash = asked.hashes[0];
 	slot->text = text;
 	names->used++;
 	names->count++;
@@ -231,12 +274,14 @@ int tf_names_add(struct tf_names *names, const char *name, size_t size)
 
 int tf_names_remove(struct tf_names *names, const char *name, size_t size)
 {
+	struct asked asked;
 	struct slot *slot;
 
 	size = without_dot(name, size);
 	if (!is_good(name, size))
 		return 0;
-	slot = find(names, hash_name(names, name, size), name, size);
+	ask(names, &asked, name, size, 0);
+	slot = find(names, &asked, 0);
 	if (slot->text == EMPTY)
 		return 0;
 	slot->text = GONE;
@@ -246,19 +291,16 @@ int tf_names_remove(struct tf_names *names, const char *name, size_t size)
 
 uint32_t tf_names_match(const struct tf_names *names, const char *name, size_t size)
 {
-	uint32_t hash = names->secret, best = 0;
+	struct asked asked;
 
 	size = without_dot(name, size);
 	if (size > TF_NAME_MAX)
 		return 0;
-	for (size_t i = size; i > 0; i--) {
-		hash = hash_step(hash, lower(name[i - 1]));
-		if (i > 1 && name[i - 2] != '.')
-			continue;
-		if (find(names, hash_end(hash), name + i - 1, size - i + 1)->text != EMPTY)
-			best = (uint32_t) (size - i + 1);
-	}
-	return best;
+	ask(names, &asked, name, size, 1);
+	for (uint32_t i = asked.count; i-- > 0;)
+		if (find(names, &asked, i)->text != EMPTY)
+			return (uint32_t) (size - asked.starts[i]);
+	return 0;
 }
 
 /* The next word of a line, from *at on; its length, 0 at the end. */

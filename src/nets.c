@@ -28,6 +28,19 @@ static void clear_behind(struct tf_net *net, uint32_t length)
 	uint32_t whole = length / 8;
 
 	net->length = (uint8_t) length;
+	if (net->version == 4 && length <= 32) {
+		uint32_t mask = length > 0 ? UINT32_MAX << (32 - length) : 0;
+		const uint8_t kept[4] = { (uint8_t) (mask >> 24), (uint8_t) (mask >> 16), (uint8_t) (mask >> 8),
+					  (uint8_t) mask };
+		uint32_t bits, network_mask;
+
+		memcpy(&bits, net->bytes, 4);
+		memcpy(&network_mask, kept, 4);
+		bits &= network_mask;
+		memcpy(net->bytes, &bits, 4);
+		memset(net->bytes + 4, 0, 12);
+		return;
+	}
 	if (whole >= 16)
 		return;
 	net->bytes[whole] &= (uint8_t) (0xff00 >> length % 8);
