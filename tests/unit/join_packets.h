@@ -130,6 +130,11 @@ static inline void put32(uint8_t *at, uint32_t value)
 	tf_put16(at + 2, value);
 }
 
+static inline uint32_t get32(const uint8_t *at)
+{
+	return (uint32_t)tf_get16(at) << 16 | tf_get16(at + 2);
+}
+
 /* Writes the headers of a packet with n bytes of payload; where the payload goes. */
 static inline uint8_t *put_headers(const struct flow *flow, uint8_t *at, uint32_t n, uint32_t bad,
 				   uint8_t **ip_at, uint8_t **transport_at)
@@ -288,7 +293,7 @@ static inline void emit_large(struct list *list, struct flow *flow, uint32_t cou
 	room[TF_HEADROOM - 9] = flow->udp ? 5 : flow->v6 ? 4 : 1;
 	if (!flow->udp && flow->flags & CWR)
 		room[TF_HEADROOM - 9] |= 0x80;
-	room[TF_HEADROOM - 8] = 200; /* the kernel's own layout */
+	room[TF_HEADROOM - 8] = (uint8_t)header;
 	room[TF_HEADROOM - 6] = (uint8_t)size;
 	room[TF_HEADROOM - 5] = (uint8_t)(size >> 8);
 	room[TF_HEADROOM - 4] = (uint8_t)(transport - room - TF_HEADROOM);
@@ -357,6 +362,19 @@ static inline void list_edit(struct list *list, uint32_t place)
 			       packet->end - packet->transport);
 	}
 	packet->flags |= TF_EDITED;
+}
+
+/* Any byte is another: of what no script has looked at and no kernel has vouched for. */
+static inline void list_damage(struct list *list, uint32_t place, uint32_t offset, uint8_t value)
+{
+	struct tf_packet *packet = list->pointers[place];
+
+	if (packet->flags & (TF_PARTIAL | TF_CUT) || packet->large)
+		return;
+	packet->data[offset % packet->len] = value;
+	list->wire[place][offset % packet->len] = value;
+	packet->flags &= (uint8_t)~TF_VALID;
+	tf_parse(packet);
 }
 
 /* Fills a list for a device of this link type. */
@@ -481,7 +499,7 @@ static inline void list_fill(struct list *list, struct bytes *bytes, uint8_t lin
 			tails = list_room(list, 65536);
 			tail_room = tails ? 65536 : 0;
 		}
-		if (take(bytes, 2) || tail_room < n) {
+		if (take(bytes, 2) || !tails || tail_room < n) {
 			if (!emit(list, flow, n, bad, NULL))
 				break;
 		} else {
@@ -496,6 +514,9 @@ static inline void list_fill(struct list *list, struct bytes *bytes, uint8_t lin
 		was.id = flow->id;
 		*flow = was;
 	}
+	while (list->count > 0 && take(bytes, 3) == 1)
+		list_damage(list, take(bytes, list->count), take(bytes, 80),
+			    (uint8_t)take(bytes, 256));
 	/* A raw packet's checksum is its own. */
 	for (uint32_t i = 0; i < list->count; i++)
 		if (list->pointers[i]->flags & TF_RAW)
@@ -506,13 +527,16 @@ static inline void list_fill(struct list *list, struct bytes *bytes, uint8_t lin
 static inline uint32_t key_of(const uint8_t *bytes, uint32_t len, uint8_t link)
 {
 	struct tf_packet packet = {.data = (uint8_t *)(uintptr_t)bytes, .len = len, .link = link};
-	uint32_t key;
+	uint32_t key = 2166136261, n, from;
 
 	tf_parse(&packet);
 	if (packet.malformed || packet.fragment || !(packet.headers & (TF_HAS_TCP | TF_HAS_UDP)))
 		return 0;
-	key = (uint32_t)tf_get16(bytes + packet.transport) << 8 | packet.proto;
-	return key << 1 | !!(packet.headers & TF_HAS_IP4) | 1u << 30;
+	n = packet.headers & TF_HAS_IP4 ? 8 : 32;
+	from = packet.network + (n == 8 ? 12 : 8);
+	for (uint32_t i = 0; i < n + 4; i++)
+		key = (key ^ bytes[i < n ? from + i : packet.transport + i - n]) * 16777619;
+	return (key ^ packet.proto) * 16777619 | 1;
 }
 
 static inline void hexdump(const char *what, const uint8_t *bytes, uint32_t len)

@@ -10,8 +10,7 @@
 
 #include <cmocka.h>
 
-#include "join_packets.h"
-#include "segment.h"
+#include "join_cut.h"
 
 enum { ALL = TF_JOIN_TCP4 | TF_JOIN_TCP6 | TF_JOIN_UDP4 | TF_JOIN_UDP6 };
 
@@ -33,128 +32,14 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* Says that this packet came out. */
-static void came(const uint8_t *bytes, uint32_t len)
-{
-	const char *wrong = list_came(list, bytes, len, join->link);
-
-	if (wrong)
-		fail_msg("packet %u of %u: %s", list->seen_count, list->count, wrong);
-}
-
-/*
- * What the kernel does with a large packet: segments of so many bytes of payload. Before the cut,
- * what it is told about the checksum must be true.
- */
-static void cut(uint8_t *large, uint32_t header, uint32_t len, uint32_t size, uint8_t link)
-{
-	struct tf_packet packet = {.data = large, .len = len, .link = link};
-	static uint8_t segment[TF_PACKET_MAX];
-	uint32_t count = 0, pseudo, transport, network;
-	uint8_t *ip = segment, *to = segment;
-	int v6, udp;
-
-	tf_parse(&packet);
-	assert_int_equal(packet.malformed, 0);
-	assert_int_equal(packet.payload, header);
-	assert_int_equal(packet.end, len);
-	network = packet.network;
-	transport = packet.transport;
-	v6 = !!(packet.headers & TF_HAS_IP6);
-	udp = !!(packet.headers & TF_HAS_UDP);
-	pseudo = sum16(large + network + (v6 ? 8 : 12), v6 ? 32 : 8,
-		       len - transport + (udp ? 17 : 6));
-	assert_int_equal(tf_get16(large + transport + (udp ? 6 : 16)) % 0xffff, pseudo % 0xffff);
-	if (!v6)
-		assert_int_equal(sum16(large + network, 20, 0), 0xffff);
-	ip += network;
-	to += transport;
-	for (uint32_t at = header; at < len; at += size, count++) {
-		uint32_t n = len - at < size ? len - at : size;
-
-		memcpy(segment, large, header);
-		memcpy(segment + header, large + at, n);
-		if (v6) {
-			tf_put16(ip + 4, header - transport + n);
-		} else {
-			tf_put16(ip + 2, header - network + n);
-			tf_put16(ip + 4, tf_get16(ip + 4) + count);
-			tf_put16(ip + 10, 0);
-			tf_put16(ip + 10, (uint16_t)~sum16(ip, 20, 0));
-		}
-		if (udp) {
-			tf_put16(to + 4, 8 + n);
-			tf_put16(to + 6, 0);
-			tf_put16(to + 6, transport_sum(ip, to, 8 + n, 1));
-		} else {
-			put32(to + 4,
-			      ((uint32_t)tf_get16(to + 4) << 16 | tf_get16(to + 6)) + at - header);
-			if (count)
-				to[13] &= (uint8_t)~CWR;
-			if (at + n < len)
-				to[13] &= (uint8_t) ~(PSH | FIN);
-			tf_put16(to + 16, 0);
-			tf_put16(to + 16, transport_sum(ip, to, header - transport + n, 0));
-		}
-		came(segment, header + n);
-	}
-}
-
-static void came_joined(const struct tf_run *run)
-{
-	static uint8_t large[TF_PACKET_MAX];
-	uint32_t len = run->first->payload, count = 0, bytes = 0;
-
-	assert_true(run->count > 1);
-	assert_true(run->first->payload <= TF_JOIN_HEADER_MAX);
-	tf_join_header(run, large);
-	for (uint32_t i = run->head; i != TF_JOIN_END; i = join->members[i].next, count++) {
-		const struct tf_packet *packet = join->members[i].packet;
-
-		assert_true(len + packet->end - packet->payload <= sizeof(large));
-		memcpy(large + len, tf_payload(packet), packet->end - packet->payload);
-		len += packet->end - packet->payload;
-		bytes += packet->len;
-	}
-	assert_int_equal(count, run->count);
-	assert_int_equal(bytes, run->bytes);
-	assert_int_equal(len, run->first->payload + run->payload);
-	cut(large, run->first->payload, len, run->size, run->first->link);
-}
-
 /* Joins the list and checks all that comes out. How many runs there were. */
 static uint32_t join_all(void)
 {
-	uint32_t runs = 0, done = 0;
+	uint32_t runs;
+	const char *wrong = join_and_cut(join, list, &runs);
 
-	while (done < list->count) {
-		uint32_t took = tf_join(join, list->pointers + done, list->count - done),
-			 packets = 0;
-
-		assert_true(took > 0);
-		for (uint32_t i = 0; i < join->run_count; i++) {
-			const struct tf_run *run = &join->runs[i];
-			struct tf_packet *first = run->first;
-
-			if (run->whole) {
-				assert_int_equal(run->bytes,
-						 run->payload + run->count * first->large->header);
-				cut(first->large->data, first->large->header, first->large->len,
-				    first->large->size, first->link);
-			} else if (run->count > 1) {
-				came_joined(run);
-			} else {
-				tf_settle(first);
-				assert_int_equal(run->bytes, first->len);
-				came(first->data, first->len);
-			}
-			packets += run->count;
-		}
-		assert_int_equal(packets, took);
-		runs += join->run_count;
-		done += took;
-	}
-	assert_int_equal(list->seen_count, list->count);
+	if (wrong)
+		fail_msg("packet %u of %u: %s", list->seen_count, list->count, wrong);
 	return runs;
 }
 
