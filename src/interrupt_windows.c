@@ -1,7 +1,9 @@
 /*
  * Ctrl-C and Ctrl-Break; and what ends the process when the handler returns, if not before: the
- * console was closed, the person logs off, the machine (for a service's helper: the service) stops.
+ * console was closed, the person logs off, the machine stops.
  */
+#include "interrupt_windows.h"
+
 #include "interrupt.h"
 
 #include <stdlib.h>
@@ -56,6 +58,20 @@ static BOOL WINAPI on_event(DWORD event)
 	while (is_end) /* main's return ends us; the system does so after some seconds */
 		Sleep(INFINITE);
 	return TRUE;
+}
+
+static DWORD WINAPI press(void *arg)
+{
+	(void)arg;
+	return (DWORD)on_event(CTRL_C_EVENT);
+}
+
+void tf_interrupt_now(void)
+{
+	HANDLE thread = CreateThread(NULL, 0, press, NULL, 0, NULL);
+
+	if (thread != NULL)
+		CloseHandle(thread);
 }
 
 void tf_interrupt_catch(void)

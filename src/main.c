@@ -12,14 +12,13 @@
 #include "system.h"
 #include "test.h"
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	struct tf_options options;
 	struct tf_error error = { 0 };
 	int colour = isatty(2) && getenv("NO_COLOR") == NULL;
 	int err, status = TF_EXIT_OK;
 
-	tf_system_begin();
 	tf_log_setup(TF_LOG_INFO, colour);
 	err = tf_options_parse(&options, argc, argv, &error);
 	if (err < 0) {
@@ -59,4 +58,9 @@ int main(int argc, char **argv)
 	}
 	tf_options_free(&options);
 	return status;
+}
+
+int main(int argc, char **argv)
+{
+	return tf_system_run(run, argc, argv);
 }

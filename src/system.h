@@ -9,8 +9,11 @@
 #include <stdint.h>
 #include <time.h>
 
-/* Before anything is read or written: how the standard streams behave. */
-void tf_system_begin(void);
+/*
+ * Calls run, with the arguments and standard streams as they have to be, and returns what it does: all
+ * of the program happens in it.
+ */
+int tf_system_run(int (*run)(int argc, char **argv), int argc, char **argv);
 
 /* Seconds since the epoch as local time; all 0 for what the system can't tell. */
 void tf_system_local_time(int64_t seconds, struct tm *tm);

@@ -8,9 +8,10 @@
 const char tf_system_null[] = "/dev/null";
 const int tf_system_table_signal = SIGUSR1;
 
-void tf_system_begin(void)
+int tf_system_run(int (*run)(int argc, char **argv), int argc, char **argv)
 {
 	signal(SIGPIPE, SIG_IGN); /* a reader that goes is an error of the write */
+	return run(argc, argv);
 }
 
 void tf_system_local_time(int64_t seconds, struct tm *tm)

@@ -1,21 +1,53 @@
 #include "system_windows.h"
+#include "service_windows.h"
 #include "system.h"
 
 #include <fcntl.h>
 #include <io.h>
 #include <pcap/pcap.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <windows.h>
 
 const char tf_system_null[] = "NUL";
 const int tf_system_table_signal = 0;
 
-void tf_system_begin(void)
+static UINT code_page; /* of the console, before us */
+
+static void restore(void)
 {
-	SetConsoleOutputCP(CP_UTF8); /* our messages, whatever the person's language */
+	SetConsoleOutputCP(code_page);
+}
+
+/* Colours are escape sequences, which a console takes for text unless told otherwise. */
+static void allow_colours(DWORD which)
+{
+	HANDLE console = GetStdHandle(which);
+	DWORD mode;
+
+	if (GetConsoleMode(console, &mode))
+		SetConsoleMode(console, mode | ENABLE_VIRTUAL_TERMINAL_PROCESSING);
+}
+
+static void begin(void)
+{
+	code_page = GetConsoleOutputCP();
+	if (code_page != 0 &&
+	    SetConsoleOutputCP(CP_UTF8)) /* our messages, whatever the person's language */
+		atexit(restore);
+	allow_colours(STD_OUTPUT_HANDLE);
+	allow_colours(STD_ERROR_HANDLE);
 	for (int stream = 0; stream <= 2; stream++)
 		_setmode(stream, _O_BINARY); /* captures pass here, and lines end as everywhere */
+}
+
+int tf_system_run(int (*run)(int argc, char **argv), int argc, char **argv)
+{
+	int status;
+
+	begin();
+	return tf_service_run(run, argc, argv, &status) ? status : run(argc, argv);
 }
 
 void tf_system_local_time(int64_t seconds, struct tm *tm)

@@ -157,11 +157,3 @@ class TestRings:
             program.right.command("end")
             end(program)
         assert program.status == 3 and "right device right: it was deleted" in program.stderr, program.stderr
-
-
-class TestInterrupt:
-    def test_a_script_that_does_not_come_back(self, folder):
-        with wine.Run(folder, 'local tf = require "tunfilter"\ntf.on_packet(function() while true do end end)', "--time-limit", "0") as program:
-            program.left.send(packet(1))
-            harness.wait_until(lambda: program.left.stat()["received"] == 1)
-        assert program.status == 1 and "does not come back" in program.stderr, program.stderr

@@ -152,7 +152,7 @@ class Run(harness.Program):
     It ends with the with block, by Ctrl-C; afterwards .status, .stderr and .table() tell how it went.
     """
 
-    def __init__(self, folder, rules, *options, mtu=1500, fail="", exists="", ready=True):
+    def __init__(self, folder, rules, *options, mtu=1500, fail="", exists="", ready=True, prefix=()):
         script = rules if isinstance(rules, Path) else folder.script(rules)
         self.status = None
         self.left, self.right = Port(), Port()
@@ -161,7 +161,7 @@ class Run(harness.Program):
         devices = []
         for side in ("left", "right"):
             devices += ["--" + side, "tun:%s,mtu=%d" % (side, mtu)]
-        self.start(folder, [WINE, folder.program, "run", script, *devices, *options], False, subprocess.DEVNULL)
+        self.start(folder, [WINE, *prefix, folder.program, "run", script, *devices, *options], False, subprocess.DEVNULL)
         if ready:
             self.join()
 

@@ -1,0 +1,85 @@
+"""How a run ends: Ctrl-C, a window that is closed, a machine or a service that stops; and what is left then: nothing."""
+
+import re
+import time
+
+import pytest
+
+import captures
+import harness
+import wine
+from test_faults import packet
+
+EVENT = wine.BUILD / "tests/windows/standin/event.exe"
+WINDOW_CLOSED, LOG_OFF, SHUTDOWN = 2, 5, 6
+
+STOPS = """
+local tf = require "tunfilter"
+tf.on_packet(function(pkt) return pkt:hold(3600) end)
+tf.on_stop(function() tf.log "stops" end)
+"""
+
+
+def test_ctrl_c(folder):
+    """on_stop is called and the table printed; the stand-in would complain of anything that is left."""
+    with wine.Run(folder, STOPS, "--capture", "end.pcapng") as program:
+        program.left.send(packet(1))
+        harness.wait_until(lambda: program.left.stat()["received"] == 1)
+    assert program.status == 0 and "stops" in program.stderr, program.stderr
+    assert program.table()["held"] == [1, 0] and program.stderr.count("wintun: Removed adapter") == 2
+    assert [record.data for record in captures.read(folder.path / "end.pcapng")] == [packet(1)]
+
+
+def test_ctrl_c_before_it_has_begun(folder):
+    with wine.Run(folder, harness.PASS, ready=False) as program:
+        pass
+    assert program.process.returncode != 99, program.stderr
+
+
+def test_a_script_that_does_not_come_back(folder):
+    rules = 'local tf = require "tunfilter"\ntf.on_packet(function() while true do end end)'
+    with wine.Run(folder, rules, "--time-limit", "0") as program:
+        program.left.send(packet(1))
+        harness.wait_until(lambda: program.left.stat()["received"] == 1)
+    assert program.status == 1 and "does not come back" in program.stderr, program.stderr
+
+
+@pytest.mark.parametrize("event", [WINDOW_CLOSED, LOG_OFF, SHUTDOWN])
+def test_what_the_system_waits_for(folder, event):
+    """The system ends the process when the event's handler returns: not before the run has ended."""
+    now = folder.path / "now"
+    now.unlink(missing_ok=True)
+    with wine.Run(folder, STOPS, prefix=(EVENT, event, "now")) as program:
+        program.left.send(packet(1))
+        harness.wait_until(lambda: program.left.stat()["received"] == 1)
+        now.touch()
+        program.process.wait(60)
+    assert program.status == 0 and "stops" in program.stderr, program.stderr
+    assert program.stderr.count("wintun: Removed adapter") == 2
+
+
+def test_a_service(folder):
+    """Created, started and stopped with the system's own tool."""
+    rules = folder.script('''
+        local tf = require "tunfilter"
+        local function note(word) local file = assert(io.open([[%s]], "a")) file:write(word, " ") file:close() end
+        tf.on_start(function() note "started" end)
+        tf.on_stop(function() note "stopped" end)''' % folder.path.joinpath("notes"))
+    name = "tunfilter-test-%d" % time.monotonic_ns()
+
+    def sc(*words):
+        return wine.run(folder, *words, program="sc")
+
+    try:
+        done = sc("create", name, "binPath=", "%s run %s --unsafe --left tun:left --right tun:right" % (folder.program, rules))
+        assert done.returncode == 0, done
+        done = sc("start", name)
+        assert done.returncode == 0, done
+        notes = folder.path / "notes"
+        harness.wait_until(lambda: notes.exists() and "started" in notes.read_text(), 60)
+        sc("stop", name)
+        harness.wait_until(lambda: "stopped" in notes.read_text(), 60)
+        harness.wait_until(lambda: re.search(rb"STATE.*: 1\b|STOPPED", sc("query", name).stdout), 60)
+    finally:
+        sc("stop", name)
+        sc("delete", name)
