@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import IP, TCP
 
 import harness
 import transfer
+import wire
 
 HEADER = 'local tf = require "tunfilter"\n'
 ADDRESS = {4: "10.77.0.2", 6: "fd77::2"}
@@ -54,12 +56,12 @@ local function sum(pkt, first, last)
 end
 
 local function checksum_is_right(pkt, link)
-   local ip = pkt.ip
+   local ip, checksum = pkt.ip, pkt.tcp.checksum
    local header = ip.version == 4 and 20 or 40
    local first = link + header
    local total = sum(pkt, first, link + ip.len - 1) + 6 + ip.len - header
    total = total + sum(pkt, link + (header == 20 and 12 or 8), first - 1)
-   return total % 65535 == 0
+   return total % 65535 == 0 and checksum == pkt:u16(first + 16)
 end
 
 local start
@@ -243,3 +245,44 @@ def test_datagrams_that_were_sent_at_once(place):
     done = harness.run_lab(place, COUNT, sys.executable, client, options=["--on-right", "%s %s" % (sys.executable, server)])
     assert done.stdout == "as expected\n", done.stdout + done.stderr
     assert "50 datagrams, 49 right, 1 short" in done.stderr
+
+
+WRITE = HEADER + """
+local seen = 0
+tf.on_packet("tcp", function(pkt)
+   seen = seen + 1
+   if seen == 1 then pkt.tcp.checksum = 0x1234 end
+   if seen == 2 then pkt.raw = true; pkt.tcp.window = 7 end
+   if seen == 3 then pkt:set_u8(#pkt - 1, 7) end
+   if seen == 4 then pkt.payload = "another" end
+end)
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--no-offload"]])
+def test_what_a_script_writes_is_what_goes_out(lab, options):
+    payload = bytes(range(256)) * 20
+    large = IP(src="192.0.2.1", dst="192.0.2.2", id=7) / TCP(sport=1, dport=2, seq=100, flags="PA") / payload
+    parts = []
+    for number, at in enumerate(range(0, len(payload), 1000)):
+        part = large.copy()
+        part.id, part[TCP].seq = 7 + number, 100 + at
+        part[TCP].flags = "PA" if at + 1000 >= len(payload) else "A"
+        part[TCP].remove_payload()
+        parts.append(IP(bytes(part / payload[at : at + 1000])))
+    parts[0][TCP].chksum = 0x1234
+    parts[1][TCP].window = 7  # and the checksum is that of before
+    expected = [bytes(part) for part in parts]
+    for number, text in ((2, payload[2000:2999] + b"\7"), (3, b"another")):
+        part = parts[number].copy()
+        part[TCP].remove_payload()
+        del part.len, part.chksum, part[TCP].chksum
+        expected[number] = bytes(part / text)
+
+    raw = bytearray(bytes(large))
+    pseudo = wire.checksum(raw[12:20] + (6).to_bytes(2, "big") + (len(raw) - 20).to_bytes(2, "big")) ^ 0xFFFF
+    raw[36:38] = pseudo.to_bytes(2, "big")
+    with lab(WRITE, *options) as running:
+        running.left.socket.send(wire.VNET_HDR.pack(1, 1, 40, 1000, 20, 16) + raw)
+        assert running.right.receive(len(expected)) == expected
+        assert running.right.nothing()

@@ -9,9 +9,11 @@
 
 #include <cmocka.h>
 
+#include "context.h"
+#include "device.h"
+#include "device/memory.h"
 #include "edit.h"
 #include "hold.h"
-#include "context.h"
 #include "large.h"
 #include "outbox.h"
 #include "parse.h"
@@ -205,6 +207,50 @@ static void copies_are_whole(void **state)
 	free(large.data);
 	tf_outbox_destroy(outbox);
 	tf_hold_destroy(hold);
+	tf_batch_destroy(batch);
+}
+
+/* A device that knows nothing of this writes wire packets as well. */
+static void other_devices_write_them_whole(void **state)
+{
+	struct tf_batch *batch;
+	struct tf_device_spec spec;
+	struct tf_device *device;
+	struct large large = {0};
+	struct tf_packet *packets[200];
+	struct tf_written written = {0};
+	static uint8_t bytes[TF_PACKET_MAX];
+	struct tf_cut cut;
+
+	(void)state;
+	assert_int_equal(tf_batch_create(&batch, 64), 0);
+	do
+		large_make(&large, 0, 0);
+	while (large.size < 500 || large.ip6);
+	tf_batch_reset(batch, TF_LEFT, TF_LINK_IP);
+	{
+		struct tf_offload offload = offload_of(&large);
+
+		fill(batch, &cut, &large, &offload);
+	}
+	assert_true(batch->count <= 200);
+	for (uint32_t i = 0; i < batch->count; i++)
+		packets[i] = &batch->packets[i];
+	assert_int_equal(tf_device_spec_parse(&spec, "memory", NULL), 0);
+	assert_int_equal(tf_device_open(&device, &spec, NULL), 0);
+	assert_int_equal(tf_device_write(device, packets, batch->count, &written), 0);
+	assert_int_equal(written.packets, batch->count);
+	for (uint32_t i = 0, at = large.header; i < batch->count; i++) {
+		struct tf_packet came = {.data = bytes, .room = sizeof(bytes)};
+
+		came.len = tf_memory_take(device, bytes);
+		tf_parse(&came);
+		assert_int_equal(tf_checksum_tcp_right(&came), 1);
+		assert_memory_equal(bytes + came.payload, large.data + at, came.len - came.payload);
+		at += came.len - came.payload;
+	}
+	tf_device_close(device);
+	free(large.data);
 	tf_batch_destroy(batch);
 }
 
@@ -435,6 +481,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(settling_can_wait),
 		cmocka_unit_test(copies_are_whole),
+		cmocka_unit_test(other_devices_write_them_whole),
 		cmocka_unit_test(a_cut_goes_on),
 		cmocka_unit_test(what_does_not_fit_is_refused),
 		cmocka_unit_test(a_foreign_sum_is_kept),
