@@ -12,6 +12,7 @@
 
 #include "choose.h"
 #include "classify.h"
+#include "parse.h"
 
 enum { PACKETS = 2000, PROGRAMS_MAX = 200 };
 
@@ -397,6 +398,51 @@ static void forgets_what_is_too_much(void **state)
 		tf_expression_free(expressions[i]);
 }
 
+/* A packet that was cut: its payload lies elsewhere, and nobody has computed its checksum. */
+static void settles_what_is_read(void **state)
+{
+	static const struct {
+		const char *text;
+		int selects;
+		uint8_t left; /* of TF_CUT and TF_PARTIAL */
+	} cases[] = {
+		{"udp port 53", 1, TF_CUT | TF_PARTIAL},
+		{"udp[4:2] = 12", 1, TF_CUT | TF_PARTIAL},
+		{"len = 32", 1, TF_CUT | TF_PARTIAL},
+		{"udp[8:2] = 0x6162", 1, TF_PARTIAL},
+		{"udp[10:2] = 0x6365", 0, TF_PARTIAL},
+		{"udp[11:2] != 1", 0, TF_CUT | TF_PARTIAL}, /* behind the end */
+		{"udp[6:2] = 0", 0, 0},
+		{"udp[5] = 12 and udp[7] != 0xee", 1, 0},
+	};
+	static const uint8_t payload[4] = "abcd";
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct tf_expression *expression;
+		uint8_t *bytes = malloc(32);
+		struct tf_packet packet;
+
+		memset(bytes, 0, 32);
+		datagram(bytes, 53, 7);
+		bytes[3] = 32;
+		bytes[8] = 64;
+		put16(bytes + 24, 12);
+		put16(bytes + 26, 0xeeee); /* means nothing yet */
+		memcpy(bytes + 28, "\xff\xff\xff\xff", 4);
+		packet = (struct tf_packet){.data = bytes, .len = 32, .room = 32, .link = TF_LINK_IP};
+		tf_parse(&packet);
+		packet.tail = payload;
+		packet.flags = TF_CUT | TF_PARTIAL;
+		assert_int_equal(tf_expression_compile(&expression, cases[i].text, TF_LINK_IP, NULL), 0);
+		if (tf_expression_match(expression, &packet) != cases[i].selects ||
+		    packet.flags != cases[i].left)
+			fail_msg("%s: flags %u", cases[i].text, packet.flags);
+		tf_expression_free(expression);
+		free(bytes);
+	}
+}
+
 /* In order, from the right side, with those that take every packet and those that cannot be put together. */
 static void chooses_in_order(void **state)
 {
@@ -442,6 +488,7 @@ int main(void)
 		cmocka_unit_test(selects_ip),		    cmocka_unit_test(selects_ethernet),
 		cmocka_unit_test(runs_any_program),	    cmocka_unit_test(refuses_what_loops),
 		cmocka_unit_test(forgets_what_is_too_much), cmocka_unit_test(chooses_in_order),
+		cmocka_unit_test(settles_what_is_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

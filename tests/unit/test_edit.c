@@ -411,6 +411,43 @@ static void replace_without_a_hit_changes_nothing(void **state)
 	free(p.data);
 }
 
+/* Wherever it is, and however its letters come before; memmem says where. */
+static void replace_finds_what_memmem_finds(void **state)
+{
+	uint32_t seed = 5, hits = 0;
+
+	(void)state;
+	for (int turn = 0; turn < 3000; turn++) {
+		uint8_t text[120], wanted[120], old[24], *at = wanted, *hit;
+		uint32_t n = 1 + (uint32_t)turn % 120, old_len, count = 0;
+		struct tf_packet p;
+
+		for (uint32_t i = 0; i < n; i++) {
+			seed = seed * 1664525 + 1013904223;
+			text[i] = (uint8_t)('a' + (seed >> 24) % 3 / 2);
+		}
+		seed = seed * 1664525 + 1013904223;
+		old_len = 1 + (seed >> 20) % (n < 24 ? n : 24);
+		memcpy(old, text + (seed >> 8) % (n - old_len + 1), old_len);
+		if (turn % 3 == 0)
+			old[old_len / 2] = 'b';
+		memcpy(wanted, text, n);
+		while ((hit = memmem(at, (size_t)(wanted + n - at), old, old_len))) {
+			memset(hit, 'x', old_len);
+			at = hit + old_len;
+			count++;
+		}
+		sample(&p, SAMPLE_TCP4, 1500);
+		assert_int_equal(tf_packet_set_payload(&p, text, n), 0);
+		memset(text, 'x', sizeof(text));
+		assert_int_equal(tf_packet_replace(&p, old, old_len, text, old_len, 0), count);
+		assert_memory_equal(p.data + p.payload, wanted, n);
+		hits += count;
+		free(p.data);
+	}
+	assert_true(hits > 3000);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -427,6 +464,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(padding_goes_with_a_new_payload),
 		cmocka_unit_test(lengths_mend_a_packet),
 		cmocka_unit_test(replace_without_a_hit_changes_nothing),
+		cmocka_unit_test(replace_finds_what_memmem_finds),
 	};
 
 	file = argc > 1 ? argv[1] : NULL;
