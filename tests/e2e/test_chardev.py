@@ -87,15 +87,16 @@ def test_an_interface_that_is_down_is_waited_for(place):
 def test_down_with_packets_queued_and_up_again(place):
     """What select() calls readable answers EIO then: the thread must not spin on it."""
     with nodes.Nodes(place, harness.PASS) as run:
-        stop(run)
+        pid = worker(run)
+        stop(pid)
         run.left.send(packet())
         run.link("left", "down")
         run.link("right", "down")
-        run.signal(signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
         run.wait_for("warning: device tun0 is down")
-        before = cpu_time(run.pid)
+        before = cpu_time(pid)
         assert run.left.nothing(0.5)
-        assert cpu_time(run.pid) - before < 5, cpu_time(run.pid) - before  # were one to spin, more than 10
+        assert cpu_time(pid) - before < 5, cpu_time(pid) - before  # were one to spin, more than 10
         run.link("right", "up")
         run.link("left", "up")
         run.wait_for("device tun0 is up$")
@@ -103,15 +104,26 @@ def test_down_with_packets_queued_and_up_again(place):
     assert run.status == 0
 
 
-def thread_states(pid):
-    tasks = Path("/proc/%d/task" % pid).glob("*/stat")
-    return {task.read_text().rsplit(")", 1)[1].split()[0] for task in tasks}
+def worker(run):
+    """The process that has the devices' threads: the program's child, beside the stand-in."""
+    children = Path("/proc/%d/task/%d/children" % (run.pid, run.pid)).read_text().split()
+    return next(int(pid) for pid in children if Path("/proc/%s/comm" % pid).read_text().startswith("tunfilter"))
 
 
-def stop(run):
-    """Stops the program, all threads of it, until SIGCONT."""
-    run.signal(signal.SIGSTOP)
-    harness.wait_until(lambda: thread_states(run.pid) == {"T"})
+def stat_of(path):
+    """What stands behind the name in a process's or thread's stat."""
+    return path.read_text().rsplit(")", 1)[1].split()
+
+
+def cpu_time(pid):
+    """Of all threads of a process, in hundredths of a second."""
+    return sum(map(int, stat_of(Path("/proc/%d/stat" % pid))[11:13]))
+
+
+def stop(pid):
+    """Stops a process, all threads of it, until SIGCONT."""
+    os.kill(pid, signal.SIGSTOP)
+    harness.wait_until(lambda: {stat_of(task)[0] for task in Path("/proc/%d/task" % pid).glob("*/stat")} == {"T"})
 
 
 def table_when(run, condition):
@@ -120,12 +132,6 @@ def table_when(run, condition):
         run.signal(signal.SIGUSR1)
         return next(filter(condition, harness.tables(run.stderr)), None)
     return harness.wait_until(look)
-
-
-def cpu_time(pid):
-    """Of all threads of a process, in hundredths of a second."""
-    with open("/proc/%d/stat" % pid, encoding="ascii") as stat:
-        return sum(map(int, stat.read().rsplit(")", 1)[1].split()[11:13]))
 
 
 @pytest.mark.parametrize("kind, make, header", [("tun", packet, 0), ("tap", frame, 14)])
@@ -149,10 +155,11 @@ def test_nothing_is_lost_without_being_counted(place):
     tf.on_packet(function() local t = os.clock() while os.clock() < t + 0.01 do end end)
     """
     with nodes.Nodes(place, slow, "--unsafe", keys=(",queue=8", "")) as run:
-        stop(run)
+        pid = worker(run)
+        stop(pid)
         for number in range(120):  # fewer than the interface itself would lose
             run.left.send(packet(number=number))
-        run.signal(signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
         table = table_when(run, lambda table: table["in"][0] + table["kernel-dropped"][0] >= 120)
     assert table["in"][0] + table["kernel-dropped"][0] == 120 and table["kernel-dropped"][0] > 0, table
 
