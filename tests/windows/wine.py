@@ -25,12 +25,14 @@ BUILD = Path(os.environ.get("TF_WINDOWS", harness.ROOT / "build/cross/windows/pr
 WINE = shutil.which("wine64", path=os.environ.get("PATH", "") + ":/usr/lib/wine") or "wine64"
 PREFIX = BUILD / "wine"
 
+OVERRIDES = "mscoree,mshtml="  # what wine would offer to fetch
+
 # A command to the stand-in is a datagram that begins so; no packet does.
 COMMAND = b"\xff"
 
 
 def environment(extra=()):
-    env = dict(os.environ, WINEPREFIX=str(PREFIX), WINEDEBUG="-all", WINEDLLOVERRIDES="mscoree,mshtml=", NO_COLOR="1", TZ="UTC")
+    env = dict(os.environ, WINEPREFIX=str(PREFIX), WINEDEBUG="-all", WINEDLLOVERRIDES=OVERRIDES, NO_COLOR="1", TZ="UTC")
     env.pop("DISPLAY", None)
     env.update(extra)
     return env
