@@ -49,15 +49,15 @@ static int same_sum(uint16_t a, uint16_t b)
 	return a % 0xffff == b % 0xffff;
 }
 
-/*
- * Whether the transport checksum of a parsed packet is for us to compute when somebody wants it: it
- * is where the offload says, covers all there is, and our pseudo-header is the system's.
- */
-static int is_ours(const struct tf_packet *packet, const struct tf_offload *offload)
+static int is_whole(const struct tf_packet *packet)
 {
-	return packet->headers & (TF_HAS_TCP | TF_HAS_UDP) && !packet->malformed &&
-	       packet->fragment == TF_WHOLE && packet->end == packet->len &&
-	       offload->start == packet->transport &&
+	return !packet->malformed && packet->fragment == TF_WHOLE && packet->end == packet->len;
+}
+
+/* Whether what the offload speaks of is the transport checksum of the parsed packet. */
+static int is_its_checksum(const struct tf_packet *packet, const struct tf_offload *offload)
+{
+	return packet->headers & (TF_HAS_TCP | TF_HAS_UDP) && offload->start == packet->transport &&
 	       (uint32_t)offload->start + offload->field == tf_checksum_offset(packet);
 }
 
@@ -71,7 +71,7 @@ void tf_offload_take(struct tf_packet *packet, const struct tf_offload *offload)
 		return;
 	}
 	tf_parse(packet);
-	if (is_ours(packet, offload) &&
+	if (is_whole(packet) && is_its_checksum(packet, offload) &&
 	    same_sum(tf_get16(packet->data + field), tf_checksum_pseudo(packet))) {
 		packet->flags |= TF_PARTIAL;
 	} else if (field + 2 <= packet->len) {
@@ -88,15 +88,12 @@ static int is_large(const struct tf_packet *packet, const struct tf_offload *off
 	uint32_t ip = packet->headers & (TF_HAS_IP4 | TF_HAS_IP6);
 	uint32_t transport = packet->headers & (TF_HAS_TCP | TF_HAS_UDP);
 
-	if (offload->kind == TF_GSO_TCP4 ? ip != TF_HAS_IP4 || transport != TF_HAS_TCP
+	if (offload->kind == TF_GSO_TCP4   ? ip != TF_HAS_IP4 || transport != TF_HAS_TCP
 	    : offload->kind == TF_GSO_TCP6 ? ip != TF_HAS_IP6 || transport != TF_HAS_TCP
 					   : offload->kind != TF_GSO_UDP || transport != TF_HAS_UDP)
 		return 0;
-	if (offload->partial)
-		return offload->size > 0 && packet->payload <= TF_CUT_HEADER &&
-		       is_ours(packet, offload);
-	return offload->size > 0 && packet->payload <= TF_CUT_HEADER && !packet->malformed &&
-	       packet->fragment == TF_WHOLE && packet->end == packet->len;
+	return offload->size > 0 && packet->payload <= TF_CUT_HEADER && is_whole(packet) &&
+	       (!offload->partial || is_its_checksum(packet, offload));
 }
 
 /* Puts the lengths of a segment with n bytes of payload into headers. */
@@ -138,12 +135,12 @@ int tf_cut_begin(struct tf_cut *cut, uint8_t *data, uint32_t len, uint8_t link,
 		cut->id = tf_get16(ip + 4);
 		tf_put16(ip + 4, 0);
 		tf_put16(ip + 10, 0);
-		cut->sum = tf_checksum_fold(
-			tf_checksum_add(ip, first->transport - first->network, 0));
+		cut->sum =
+			tf_checksum_fold(tf_checksum_add(ip, first->transport - first->network, 0));
 	}
 	if (first->headers & TF_HAS_TCP) {
 		cut->sequence = (uint32_t)tf_get16(tcp + 4) << 16 | tf_get16(tcp + 6);
-		tcp[13] &= (uint8_t)~(FIN_PSH | CWR);
+		tcp[13] &= (uint8_t) ~(FIN_PSH | CWR);
 	}
 	return 0;
 }
@@ -168,24 +165,25 @@ static void end_piece(struct tf_cut *cut, struct tf_packet *packet, uint32_t n, 
 	}
 }
 
-/* The checksum from the sum that the field had, as the kernel would: its pseudo-header is not ours. */
+/* The checksum from the sum that the field had, as the kernel would: it is none of ours. */
 static void complete(struct tf_cut *cut, struct tf_packet *packet)
 {
 	uint32_t field = tf_checksum_offset(packet), sum;
 	uint16_t checksum;
 
 	tf_settle_payload(packet);
-	sum = cut->partial + (uint32_t)(uint16_t)~(cut->first.len - packet->transport) +
+	sum = cut->partial + (uint32_t)(uint16_t) ~(cut->first.len - packet->transport) +
 	      packet->len - packet->transport;
 	tf_put16(packet->data + field, 0);
 	sum = tf_checksum_add(packet->data + packet->transport, packet->len - packet->transport,
 			      tf_checksum_fold(sum));
 	checksum = (uint16_t)~tf_checksum_fold(sum);
-	tf_put16(packet->data + field, checksum || packet->headers & TF_HAS_TCP ? checksum : 0xffff);
+	tf_put16(packet->data + field,
+		 checksum || packet->headers & TF_HAS_TCP ? checksum : 0xffff);
 	packet->flags &= (uint8_t)~TF_PARTIAL;
 }
 
-/* Copies headers: 16 bytes at a time, for there is room; memcpy() would be called for each packet. */
+/* Copies headers 16 bytes at a time, for there is room: memcpy() would be a call a packet. */
 static inline void copy_header(uint8_t *to, const uint8_t *from, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i += 16)
@@ -196,7 +194,8 @@ void tf_cut_into(struct tf_cut *cut, struct tf_batch *batch)
 {
 	const uint32_t total = cut->first.len - cut->first.payload, header = cut->first.payload;
 	const uint32_t network = cut->first.network, transport = cut->first.transport;
-	const int is_ip4 = cut->first.headers & TF_HAS_IP4, is_tcp = cut->first.headers & TF_HAS_TCP;
+	const int is_ip4 = cut->first.headers & TF_HAS_IP4;
+	const int is_tcp = cut->first.headers & TF_HAS_TCP;
 	const uint32_t whole = !cut->at;
 	struct tf_large *large = NULL;
 	struct tf_packet template = cut->first;
@@ -212,9 +211,12 @@ void tf_cut_into(struct tf_cut *cut, struct tf_batch *batch)
 			break;
 		if (!large) {
 			large = &batch->larges[batch->large_count++];
-			*large = (struct tf_large){.data = cut->first.data, .first = packet,
-						   .len = cut->first.len, .header = header,
-						   .size = cut->size};
+			large->data = cut->first.data;
+			large->first = packet;
+			large->len = cut->first.len;
+			large->header = header;
+			large->size = cut->size;
+			large->count = 0;
 			template.large = large;
 		}
 		*packet = template;

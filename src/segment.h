@@ -1,15 +1,15 @@
 /*
  * Large packets: what a kernel with segmentation offload hands over, and the wire packets in it.
  *
- * A wire packet that was cut from a large one has its own copy of the headers at data, with lengths,
- * identification, sequence number and flags as the network would have them; what follows the headers
- * stays in the large packet (TF_CUT) until somebody touches it, and the transport checksum is not
- * computed (TF_PARTIAL) until somebody reads it. tf_settle makes both good. Whoever reads bytes behind
- * the headers, or a transport checksum, or copies a whole packet, settles it first; headers can be
- * read and edited as they are.
+ * A wire packet that was cut from a large one has its own copy of the headers at data, with
+ * lengths, identification, sequence number and flags as the network would have them; what follows
+ * the headers stays in the large packet (TF_CUT) until somebody touches it, and the transport
+ * checksum is not computed (TF_PARTIAL) until somebody reads it. tf_settle makes both good. Whoever
+ * reads bytes behind the headers, or a transport checksum, or copies a whole packet, settles it
+ * first; headers can be read and edited as they are.
  *
- * What holds of them: TF_PARTIAL stands only on a whole, well-formed TCP or UDP datagram that has been
- * parsed, with nothing behind its end; TF_CUT only with TF_PARTIAL. Settling moves no packet.
+ * What holds of them: TF_PARTIAL stands only on a whole, well-formed TCP or UDP datagram that has
+ * been parsed, with nothing behind its end; TF_CUT only with TF_PARTIAL. Settling moves no packet.
  */
 #ifndef TF_SEGMENT_H
 #define TF_SEGMENT_H
@@ -24,7 +24,7 @@ TF_EXPORT void tf_settle_payload(struct tf_packet *packet);
 /* The same, and the transport checksum in its field: TF_PARTIAL is gone too. */
 TF_EXPORT void tf_settle_all(struct tf_packet *packet);
 
-/* What of it is needed to read n bytes at an offset; nothing for headers but the checksum's bytes. */
+/* What of it is needed to read n bytes at an offset: nothing for headers but the checksum. */
 TF_EXPORT void tf_settle_range(struct tf_packet *packet, uint32_t offset, uint32_t n);
 /* cdef: end */
 
@@ -55,9 +55,9 @@ struct tf_offload {
 };
 
 /*
- * For a packet that was just committed to a batch and is not large: sets TF_PARTIAL or TF_VALID where
- * that is so, and TF_PARTIAL packets are parsed. A partial checksum of any other protocol, or of a packet in a
- * packet, is completed here and now.
+ * For a packet that was just committed to a batch and is not large: sets TF_PARTIAL or TF_VALID
+ * where that is so, and TF_PARTIAL packets are parsed. A partial checksum of any other protocol, or
+ * of a packet in a packet, is completed here and now.
  */
 void tf_offload_take(struct tf_packet *packet, const struct tf_offload *offload);
 
@@ -65,28 +65,30 @@ enum { TF_CUT_HEADER = 1024 }; /* no headers of a large packet are longer */
 
 /* A large packet on its way into batches. */
 struct tf_cut {
-	struct tf_packet first; /* the large packet as a descriptor: parsed, its payload as TF_CUT */
+	struct tf_packet first; /* the large packet, parsed; what segments' descriptors begin as */
 	uint32_t size;		/* payload bytes of a segment */
 	uint32_t at;		/* payload bytes that have been cut */
 	uint32_t done;		/* nothing is left */
-	uint32_t sum;		/* of the IPv4 header of a full segment, identification 0, checksum 0 */
+	uint32_t sum;		/* of a full segment's IPv4 header without id and checksum */
 	uint32_t sequence;	/* TCP: of the first segment */
 	uint16_t id;		/* IPv4: of the next segment */
 	uint16_t partial;	/* as read: what the checksum field has */
 	uint8_t foreign;	/* which is not the pseudo-header's sum as we know it */
-	_Alignas(16) uint8_t header[TF_CUT_HEADER]; /* of a segment that is neither first nor last */
+	uint8_t header[TF_CUT_HEADER]; /* of a full segment that is neither first nor last */
 };
 
 /*
  * Begins to cut the len bytes at data. 0, or -1 if they are not what the offload says, with nothing
- * done. The bytes stay the caller's, and where they are for as long as the packets cut from them live.
+ * done. The bytes stay the caller's, and where they are for as long as the packets cut from them
+ * live.
  */
 int tf_cut_begin(struct tf_cut *cut, uint8_t *data, uint32_t len, uint8_t link,
 		 const struct tf_offload *offload);
 
 /*
  * Adds as many segments to the batch as it has descriptors and room for. cut->done tells whether
- * that were all; else call again with the next batch, until then the bytes may be moved (tf_cut_move).
+ * that were all; else call again with the next batch, until then the bytes may be moved
+ * (tf_cut_move).
  */
 void tf_cut_into(struct tf_cut *cut, struct tf_batch *batch);
 

@@ -194,9 +194,8 @@ static inline uint16_t little16(const uint8_t *at)
 /* What the virtio_net_hdr before a packet says. */
 static void read_offload(struct tf_offload *offload, const uint8_t *header)
 {
-	static const uint8_t kinds[] = {
-		TF_GSO_NONE,	TF_GSO_TCP4, TF_GSO_UNKNOWN, TF_GSO_UNKNOWN,
-		TF_GSO_TCP6, TF_GSO_UDP};
+	static const uint8_t kinds[] = {TF_GSO_NONE,	TF_GSO_TCP4, TF_GSO_UNKNOWN,
+					TF_GSO_UNKNOWN, TF_GSO_TCP6, TF_GSO_UDP};
 	uint8_t kind = header[1] & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
 
 	offload->partial = header[0] & VIRTIO_NET_HDR_F_NEEDS_CSUM;

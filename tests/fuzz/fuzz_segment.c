@@ -1,8 +1,8 @@
 /*
- * A large packet and what the system says of it: it is refused, or cut into well-formed packets that
- * together are its payload, and when they are settled makes no difference to what edits make of them.
- * Input: link type, what is said (kind, flags, size, start, field), whether lengths and places are to
- * be right, how many bytes of edits, these, the packet.
+ * A large packet and what the system says of it: it is refused, or cut into well-formed packets
+ * that together are its payload, and when they are settled makes no difference to what edits make
+ * of them. Input: link type, what is said (kind, flags, size, start, field), whether lengths and
+ * places are to be right, how many bytes of edits, these, the packet.
  */
 #include "bytes.h"
 #include "checksum.h"
@@ -14,7 +14,8 @@
 
 enum { RIGHT = 1, PSEUDO = 2 };
 
-static void put_right(uint8_t *block, uint32_t len, uint8_t link, struct tf_offload *offload, uint32_t what)
+static void put_right(uint8_t *block, uint32_t len, uint8_t link, struct tf_offload *offload,
+		      uint32_t what)
 {
 	struct tf_packet packet = {.data = block, .len = len, .room = len, .link = link};
 
@@ -32,7 +33,7 @@ static void put_right(uint8_t *block, uint32_t len, uint8_t link, struct tf_offl
 		return;
 	offload->start = (uint16_t)packet.transport;
 	offload->field = (uint16_t)(tf_checksum_offset(&packet) - packet.transport);
-	offload->kind = packet.headers & TF_HAS_UDP ? TF_GSO_UDP
+	offload->kind = packet.headers & TF_HAS_UDP   ? TF_GSO_UDP
 			: packet.headers & TF_HAS_IP4 ? TF_GSO_TCP4
 						      : TF_GSO_TCP6;
 	if (what & PSEUDO)
@@ -43,7 +44,8 @@ static void put_right(uint8_t *block, uint32_t len, uint8_t link, struct tf_offl
 static void edit(struct tf_batch *batch, struct tf_packet *packet, struct fuzz fuzz)
 {
 	while (fuzz_left(&fuzz) > 0) {
-		uint32_t kind = fuzz_take(&fuzz, 1) % 8, at = fuzz_take(&fuzz, 2), n = fuzz_take(&fuzz, 1) % 32;
+		uint32_t kind = fuzz_take(&fuzz, 1) % 8, at = fuzz_take(&fuzz, 2),
+			 n = fuzz_take(&fuzz, 1) % 32;
 		uint8_t *block;
 
 		if (kind == 0)
@@ -81,12 +83,14 @@ static int same(const struct tf_packet *a, const struct tf_packet *b)
 	       tf_get16(a->data + field) % 0xffff == tf_get16(b->data + field) % 0xffff;
 }
 
-static void check_segment(struct tf_packet *packet, const struct tf_cut *cut, const uint8_t *payload)
+static void check_segment(struct tf_packet *packet, const struct tf_cut *cut,
+			  const uint8_t *payload)
 {
 	struct tf_packet again;
 	uint16_t has;
 
-	fuzz_check(!memcmp(tf_payload(packet), payload, packet->len - packet->payload), "payload in order");
+	fuzz_check(!memcmp(tf_payload(packet), payload, packet->len - packet->payload),
+		   "payload in order");
 	tf_settle(packet);
 	again = *packet;
 	tf_parse(&again);
@@ -94,7 +98,8 @@ static void check_segment(struct tf_packet *packet, const struct tf_cut *cut, co
 	fuzz_check(!memcmp(&again, packet, sizeof(again)), "a parse says the same");
 	fuzz_check(!packet->malformed && !vector_broken(packet), "well-formed");
 	has = tf_get16(packet->data + tf_checksum_offset(packet));
-	fuzz_check(cut->foreign || has % 0xffff == tf_checksum_transport(packet) % 0xffff, "the checksum is right");
+	fuzz_check(cut->foreign || has % 0xffff == tf_checksum_transport(packet) % 0xffff,
+		   "the checksum is right");
 }
 
 /* Cuts it into batches, all of it; the first one's packets are edited. */

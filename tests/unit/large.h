@@ -20,11 +20,11 @@ struct large {
 	uint32_t len;
 	uint32_t network;
 	uint32_t transport;
-	uint32_t header; /* bytes before the payload */
-	uint32_t field;	 /* of the checksum, from transport on */
-	uint32_t size;	 /* of a segment, 0: not large */
+	uint32_t header;  /* bytes before the payload */
+	uint32_t field;	  /* of the checksum, from transport on */
+	uint32_t size;	  /* of a segment, 0: not large */
 	uint8_t gso_type; /* VIRTIO_NET_HDR_GSO_… */
-	uint8_t tags; /* VLAN */
+	uint8_t tags;	  /* VLAN */
 	uint8_t ip6;
 	uint8_t udp;
 	uint32_t number; /* which one */
@@ -49,9 +49,11 @@ static inline const char *large_text(const struct large *large)
 {
 	static char text[160];
 
-	snprintf(text, sizeof(text), "packet %u (%s over IPv%d, network %u, transport %u, header %u, %u bytes, size %u)",
-		 large->number, large->udp ? "UDP" : "TCP", large->ip6 ? 6 : 4, large->network,
-		 large->transport, large->header, large->len, large->size);
+	snprintf(
+		text, sizeof(text),
+		"packet %u (%s over IPv%d, network %u, transport %u, header %u, %u bytes, size %u)",
+		large->number, large->udp ? "UDP" : "TCP", large->ip6 ? 6 : 4, large->network,
+		large->transport, large->header, large->len, large->size);
 	return text;
 }
 
@@ -206,8 +208,8 @@ static inline void large_make(struct large *large, int tap, int uso)
 	}
 	large->transport = large->network + (large->ip6 ? large_ip6(large, data + large->network)
 							: large_ip4(large, data + large->network));
-	large->header = large->transport +
-			(large->udp ? large_udp(data + large->transport) : large_tcp(data + large->transport));
+	large->header = large->transport + (large->udp ? large_udp(data + large->transport)
+						       : large_tcp(data + large->transport));
 	large->field = large->udp ? 6 : 16;
 	most = TF_IP_MAX - (large->header - large->network);
 	large_sizes(large, most);

@@ -229,7 +229,8 @@ static void test_tap(void **state)
 	compare_many("tap", 1, rounds());
 }
 
-/* What did not fit one batch comes in the next ones, though nothing else makes the device readable. */
+/* What did not fit one batch comes in the next ones, though nothing else makes the device readable.
+ */
 static void test_the_rest_comes(void **state)
 {
 	struct large large = {0};

@@ -1,7 +1,7 @@
 /*
  * Cutting and settling without a kernel (test_linux_segments.c has one): when a packet is settled
- * makes no difference to what edits make of it; a cut goes on in the next batch; what the system says
- * is not believed.
+ * makes no difference to what edits make of it; a cut goes on in the next batch; what the system
+ * says is not believed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,9 +28,7 @@ static struct tf_offload offload_of(const struct large *large)
 				     .field = (uint16_t)large->field};
 
 	if (large->size)
-		offload.kind = large->udp   ? TF_GSO_UDP
-			       : large->ip6 ? TF_GSO_TCP6
-					    : TF_GSO_TCP4;
+		offload.kind = large->udp ? TF_GSO_UDP : large->ip6 ? TF_GSO_TCP6 : TF_GSO_TCP4;
 	return offload;
 }
 
@@ -68,7 +66,8 @@ static void edit(struct tf_batch *batch, struct tf_packet *packet, uint64_t seed
 	switch (large_random(12)) {
 	case 0:
 	case 1: /* ports and addresses */
-		tf_packet_put(packet, packet->transport + 2 * large_random(2), 2, large_random(65536));
+		tf_packet_put(packet, packet->transport + 2 * large_random(2), 2,
+			      large_random(65536));
 		tf_packet_put(packet, packet->network + 12, 4, large_random(1u << 31));
 		break;
 	case 2:
@@ -105,7 +104,8 @@ static void edit(struct tf_batch *batch, struct tf_packet *packet, uint64_t seed
 }
 
 /* Apart from the two forms of zero in the checksum. */
-static void check_same(const struct tf_packet *a, const struct tf_packet *b, const struct large *large)
+static void check_same(const struct tf_packet *a, const struct tf_packet *b,
+		       const struct large *large)
 {
 	uint32_t field = tf_checksum_offset(a);
 
@@ -119,8 +119,8 @@ static void check_same(const struct tf_packet *a, const struct tf_packet *b, con
 		    (tf_get16(a->data + field) ^ tf_get16(b->data + field)) == 0xffff &&
 		    tf_get16(a->data + field) % 0xffff == 0)
 			continue;
-		fail_msg("%s: byte %u is %02x, and %02x in what was settled late", large_text(large),
-			 i, a->data[i], b->data[i]);
+		fail_msg("%s: byte %u is %02x, and %02x in what was settled late",
+			 large_text(large), i, a->data[i], b->data[i]);
 	}
 }
 
@@ -274,7 +274,8 @@ static void a_cut_goes_on(void **state)
 		while (large.size == 0 || large.size > 8 || large.ip6);
 		offload = offload_of(&large);
 		memcpy(elsewhere, large.data, large.len);
-		assert_int_equal(tf_cut_begin(&cut, large.data, large.len, TF_LINK_IP, &offload), 0);
+		assert_int_equal(tf_cut_begin(&cut, large.data, large.len, TF_LINK_IP, &offload),
+				 0);
 		do {
 			tf_batch_reset(batch, TF_LEFT, TF_LINK_IP);
 			tf_cut_into(&cut, batch);
@@ -282,8 +283,7 @@ static void a_cut_goes_on(void **state)
 			assert_int_equal(batch->large_count, 1);
 			assert_int_equal(batch->larges[0].whole,
 					 batch->count == large_segments(&large));
-			assert_ptr_equal(batch->larges[0].data,
-					 batches ? elsewhere : large.data);
+			assert_ptr_equal(batch->larges[0].data, batches ? elsewhere : large.data);
 			for (uint32_t i = 0; i < batch->count; i++, count++) {
 				struct tf_packet *packet = &batch->packets[i];
 				uint32_t n = packet->len - packet->payload;
