@@ -80,7 +80,8 @@ static void set_signals(void)
 	static const int others[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
 	static const int ends[] = {TF_SIGNAL_HUNG, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 	struct sigaction action = {.sa_handler = on_nothing, .sa_flags = SA_RESTART}, before;
-	stack_t stack = {.ss_sp = malloc(ALTERNATE_STACK), .ss_size = ALTERNATE_STACK};
+	static uint8_t memory[ALTERNATE_STACK];
+	stack_t stack = {.ss_sp = memory, .ss_size = sizeof(memory)};
 	sigset_t none;
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
@@ -88,7 +89,7 @@ static void set_signals(void)
 			sigaction(others[i], &action, NULL);
 	action.sa_handler = on_end;
 	action.sa_flags = (int)SA_RESETHAND | SA_NODEFER;
-	if (stack.ss_sp != NULL && sigaltstack(&stack, NULL) == 0)
+	if (sigaltstack(&stack, NULL) == 0)
 		action.sa_flags |= SA_ONSTACK;
 	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
 		/* A sanitizer has handlers of its own, and more to say. */
