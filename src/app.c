@@ -4,10 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture_write.h"
+#include "handover.h"
 #include "interrupt.h"
 #include "log.h"
 #include "supervisor.h"
 #include "tally.h"
+#include "trial.h"
 #include "worker.h"
 
 /*
@@ -29,7 +32,7 @@ struct seat {
 	struct tf_options options; /* the command's, but for the worker's number */
 	struct tf_device *device[2];
 	struct tf_worker *worker;
-	struct tf_worker_job tell, end;
+	struct tf_worker_job tell, end, save;
 	uv_thread_t thread; /* not the first one's, which is the program's */
 };
 
@@ -38,6 +41,8 @@ struct tf_app {
 	struct seat *seats; /* count of them */
 	unsigned count;
 	struct tf_capture *capture; /* NULL without --capture */
+	int capture_file;	    /* -1: none */
+	int handing;		    /* a next life takes over */
 
 	struct tf_life *life;
 	uv_timer_t stats_timer;
@@ -121,6 +126,34 @@ static void on_end(void *arg)
 	stop(arg, TF_EXIT_OK);
 }
 
+/* On a worker's thread, one after the other: what its script keeps. */
+static void save(struct tf_worker *worker, struct tf_worker_job *job)
+{
+	struct seat *seat = job->arg, *next = seat + 1;
+	struct tf_app *app = seat->app;
+
+	tf_handover_save(tf_life_handover(app->life), tf_worker_script(worker), NULL);
+	if (next < app->seats + app->count)
+		tf_worker_post(next->worker, &next->save);
+	else
+		tf_life_saved(app->life);
+}
+
+static void on_save(void *arg)
+{
+	struct tf_app *app = arg;
+
+	tf_worker_post(app->seats->worker, &app->seats->save);
+}
+
+static void on_hand_over(void *arg)
+{
+	struct tf_app *app = arg;
+
+	app->handing = 1;
+	stop(app, TF_EXIT_OK);
+}
+
 static void on_gone(void *arg, struct tf_device *device, int code)
 {
 	struct seat *seat = arg;
@@ -197,7 +230,7 @@ static int open_capture(struct tf_app *app, struct tf_error *error)
 
 	if (!app->options->capture)
 		return 0;
-	return tf_capture_start(&app->capture, app->options->capture, names,
+	return tf_capture_prepare(&app->capture, app->options->capture, names,
 				devices[TF_LEFT]->link == TF_LINK_ETHERNET ? TF_CAPTURE_ETHERNET
 									   : TF_CAPTURE_RAW,
 				0, error);
@@ -206,7 +239,11 @@ static int open_capture(struct tf_app *app, struct tf_error *error)
 /* Handles on the first worker's loop. */
 static int open_handles(struct tf_app *app, struct tf_error *error)
 {
-	struct tf_orders orders = {.end = on_end, .print = on_print, .arg = app};
+	struct tf_orders orders = {.end = on_end,
+				   .print = on_print,
+				   .save = on_save,
+				   .hand_over = on_hand_over,
+				   .arg = app};
 	uv_loop_t *loop = tf_worker_loop(app->seats->worker);
 	int err;
 
@@ -245,19 +282,41 @@ static int make_worker(struct seat *seat, struct tf_error *error)
 
 static int make_workers(struct tf_app *app, struct tf_error *error)
 {
-	int err = 0;
+	int err = 0, next = tf_life_role(app->life) == TF_ROLE_NEXT;
+	size_t at = 0;
 
 	for (unsigned i = 0; i < app->count && err == 0; i++)
 		err = make_worker(&app->seats[i], error);
 	if (err < 0)
 		return err;
 	err = open_handles(app, error);
-	for (unsigned i = 0; i < app->count && err == 0; i++)
-		err = tf_worker_load(app->seats[i].worker, error);
+	for (unsigned i = 0; i < app->count && err == 0; i++) {
+		struct tf_worker *worker = app->seats[i].worker;
+
+		if (next)
+			tf_handover_take(tf_life_handover(app->life), &at, tf_worker_script(worker), NULL);
+		err = tf_worker_load(worker, error);
+	}
 	if (err == 0)
 		err = open_capture(app, error);
 	if (err == 0 && tf_life_role(app->life) == TF_ROLE_FIRST)
 		start_lines(app);
+	return err;
+}
+
+/* From here on the devices and the capture are ours. */
+static int take_over(struct tf_app *app, struct tf_error *error)
+{
+	size_t at = 0;
+	int err = 0;
+
+	for (unsigned i = 0; i < app->count && tf_life_role(app->life) == TF_ROLE_NEXT; i++)
+		tf_handover_take(tf_life_handover(app->life), &at, tf_worker_script(app->seats[i].worker),
+				 tf_worker_pipeline(app->seats[i].worker));
+	if (app->capture)
+		err = tf_capture_begin(app->capture, app->capture_file, tf_life_capture(app->life), error);
+	for (unsigned i = 0; i < app->count && err == 0; i++)
+		err = tf_worker_begin(app->seats[i].worker, error);
 	return err;
 }
 
@@ -268,6 +327,10 @@ static int start(struct tf_app *app, struct tf_error *error)
 	app->started = 1;
 	for (unsigned i = 0; i < app->count && err == 0; i++)
 		err = tf_worker_start(app->seats[i].worker, app->capture, error);
+	if (err == 0 && tf_life_wait(app->life) < 0)
+		_Exit(TF_EXIT_OK); /* it has seen no packet, and nobody waits for it */
+	if (err == 0)
+		err = take_over(app, error);
 	if (err == 0 && app->options->stats_seconds > 0) {
 		uint64_t period = (uint64_t)(app->options->stats_seconds * 1000);
 
@@ -313,15 +376,32 @@ static void close_workers(struct tf_app *app)
 		if (!tf_worker_pipeline(worker))
 			continue;
 		tf_worker_finish(worker);
+		if (app->handing)
+			tf_handover_save(tf_life_handover(app->life), tf_worker_script(worker),
+					 tf_worker_pipeline(worker));
+		else
+			tf_pipeline_give_up(tf_worker_pipeline(worker));
 		tf_tally_add(&app->tally, tf_worker_pipeline(worker));
 	}
-	if (app->started && !app->options->quiet)
+	if (app->started && !app->options->quiet && !app->handing)
 		tf_tally_print(&app->tally);
 	tf_tally_clear(&app->tally);
 	close_handles(app);
 	for (unsigned i = 0; i < app->count; i++)
 		tf_worker_destroy(app->seats[i].worker);
 	tf_capture_stop(app->capture);
+	if (app->handing)
+		tf_life_saved(app->life);
+}
+
+static int try_script(struct tf_app *app)
+{
+	struct tf_error error = {0};
+	int err = tf_trial(app->options, app->seats->device[TF_LEFT]->link, &error);
+
+	if (err < 0)
+		tf_log(TF_LOG_ERROR, "%s", error.text);
+	return err < 0 ? tf_error_exit(err) : TF_EXIT_OK;
 }
 
 /* From the script's top level to its end; in a process of its own, where there is a supervisor. */
@@ -332,6 +412,8 @@ static int live(void *arg, struct tf_life *life)
 	int err;
 
 	app->life = life;
+	if (tf_life_role(life) == TF_ROLE_TRIAL)
+		return try_script(app);
 	err = make_workers(app, &error);
 	if (err == 0)
 		err = start(app, &error);
@@ -373,6 +455,7 @@ static void run_all(struct tf_app *app,
 		seat->options.worker = i;
 		seat->tell = (struct tf_worker_job){.run = add_to_table, .arg = app};
 		seat->end = (struct tf_worker_job){.run = end_worker};
+		seat->save = (struct tf_worker_job){.run = save, .arg = seat};
 	}
 	tf_supervise_begin();
 	err = compile(app->options, &error);
@@ -380,10 +463,19 @@ static void run_all(struct tf_app *app,
 		err = open_devices(app, &error);
 	if (err == 0 && opened)
 		err = opened(app->options, &error);
+	if (err == 0 && app->options->capture) {
+		err = app->capture_file = tf_capture_file(app->options->capture);
+		if (err < 0)
+			tf_error_set(&error, err, "--capture %s cannot be written: %s", app->options->capture,
+				     uv_strerror(err));
+		else
+			err = 0;
+	}
 	if (err < 0) {
 		tf_log(TF_LOG_ERROR, "%s", error.text);
 		app->status = tf_error_exit(err);
 	} else {
+		what.file = app->capture_file;
 		app->status = tf_supervise(&what);
 	}
 	close_devices(app);
@@ -394,7 +486,7 @@ int tf_app(const struct tf_options *options,
 	   void (*ready)(void))
 {
 	struct tf_app app = {
-		.options = options, .count = options->workers, .status = TF_EXIT_SYSTEM};
+		.options = options, .count = options->workers, .status = TF_EXIT_SYSTEM, .capture_file = -1};
 
 	app.seats = calloc(app.count, sizeof(*app.seats));
 	if (!app.seats || uv_mutex_init(&app.mutex) < 0) {

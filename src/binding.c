@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "embedded.h"
+#include "files.h"
 #include "log.h"
 #include "script_state.h"
 #include "system.h"
@@ -135,7 +136,15 @@ static int binding_link(lua_State *L)
 	return 1;
 }
 
+/* note_file(path): that the script depends on it. */
+static int binding_note_file(lua_State *L)
+{
+	tf_files_note(luaL_checkstring(L, 1));
+	return 0;
+}
+
 static const luaL_Reg functions[] = {
+	{ "note_file", binding_note_file },
 	{ "check_stack", binding_check_stack },
 	{ "log", binding_log },
 	{ "expression", binding_expression },

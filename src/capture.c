@@ -37,6 +37,8 @@ struct tf_capture {
 	const char *path;
 	int wait;
 	int file;
+	uint64_t *whole; /* see the header; or NULL */
+	int begun;	 /* there is a file, and a thread */
 	uint16_t linktype;
 	char names[2][sizeof(((struct tf_capture_interface *)0)->name)];
 	struct tf_capture_writer *records; /* writes into waiting */
@@ -71,6 +73,8 @@ static void write_heap(struct tf_capture *capture, const struct heap *heap)
 		tf_log(TF_LOG_ERROR, "--capture %s cannot be written: %s; nothing more goes to it",
 		       capture->path, uv_strerror(err));
 	uv_mutex_lock(&capture->mutex);
+	if (err == 0 && capture->whole != NULL)
+		*capture->whole += heap->used;
 	if (err < 0) {
 		capture->failed = err;
 		capture->lost += heap->count; /* some of them may be in it */
@@ -141,8 +145,8 @@ static void free_all(struct tf_capture *capture)
 	free(capture);
 }
 
-int tf_capture_start(struct tf_capture **out, const char *path, const char *const names[2],
-		     uint16_t linktype, int wait, struct tf_error *error)
+int tf_capture_prepare(struct tf_capture **out, const char *path, const char *const names[2],
+		      uint16_t linktype, int wait, struct tf_error *error)
 {
 	struct tf_capture *capture = calloc(1, sizeof(*capture));
 	int err = UV_ENOMEM;
@@ -167,21 +171,48 @@ int tf_capture_start(struct tf_capture **out, const char *path, const char *cons
 		goto fail_memory;
 	interface_of(capture, TF_LEFT, linktype);
 	interface_of(capture, TF_RIGHT, linktype);
-	capture->file = err = tf_capture_file(path);
-	if (err < 0)
-		goto fail_memory;
-	err = uv_thread_create(&capture->thread, write_all, capture);
-	if (err < 0)
-		goto fail_thread;
 	*out = capture;
 	return 0;
 
-fail_thread:
-	tf_capture_file_close(capture->file);
 fail_memory:
 	free_all(capture);
 	return tf_error_set(error, err, "--capture %s cannot be written: %s", path,
 			    uv_strerror(err));
+}
+
+int tf_capture_begin(struct tf_capture *capture, int file, uint64_t *whole, struct tf_error *error)
+{
+	int err = file;
+
+	capture->file = file;
+	capture->whole = whole;
+	if (err >= 0)
+		err = uv_thread_create(&capture->thread, write_all, capture);
+	if (err < 0)
+		return tf_error_set(error, err, "--capture %s cannot be written: %s", capture->path,
+				    uv_strerror(err));
+	capture->begun = 1;
+	return 0;
+}
+
+int tf_capture_start(struct tf_capture **out, const char *path, const char *const names[2],
+		     uint16_t linktype, int wait, struct tf_error *error)
+{
+	struct tf_capture *capture;
+	int file, err = tf_capture_prepare(&capture, path, names, linktype, wait, error);
+
+	if (err < 0)
+		return err;
+	file = tf_capture_file(path);
+	err = tf_capture_begin(capture, file, NULL, error);
+	if (err == 0) {
+		*out = capture;
+		return 0;
+	}
+	if (file >= 0)
+		tf_capture_file_close(file);
+	free_all(capture);
+	return err;
 }
 
 static uint16_t linktype_of(const struct tf_capture *capture, const struct tf_packet *packet)
@@ -319,6 +350,10 @@ int tf_capture_stop(struct tf_capture *capture)
 
 	if (capture == NULL)
 		return 0;
+	if (!capture->begun) {
+		free_all(capture);
+		return 0;
+	}
 	uv_mutex_lock(&capture->mutex);
 	capture->ending = 1;
 	uv_cond_broadcast(&capture->changed);

@@ -35,6 +35,14 @@ enum { TF_CAPTURE_ETHERNET = 1, TF_CAPTURE_RAW = 101 };
 int tf_capture_start(struct tf_capture **out, const char *path, const char *const names[2],
 		     uint16_t linktype, int wait, struct tf_error *error);
 
+/*
+ * The same in two steps. Nothing is written before tf_capture_begin, which takes over the file; path is for messages.
+ * *whole (or NULL) is the length of the file, up to which it is well-formed, and is kept so.
+ */
+int tf_capture_prepare(struct tf_capture **out, const char *path, const char *const names[2], uint16_t linktype,
+		      int wait, struct tf_error *error);
+int tf_capture_begin(struct tf_capture *capture, int file, uint64_t *whole, struct tf_error *error);
+
 /* Keeps packet i of a batch as it came in. */
 void tf_capture_before(struct tf_kept *kept, uint32_t i, struct tf_packet *packet);
 

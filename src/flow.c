@@ -378,6 +378,41 @@ uint32_t tf_flow_find(struct tf_flows *flows, const struct tf_packet *packet, co
 	return slot;
 }
 
+uint32_t tf_flow_after(const struct tf_flows *flows, uint32_t slot, struct tf_flow_record *record)
+{
+	const struct flow *flow;
+
+	slot = slot == NONE ? flows->oldest : flow_at(flows, slot)->newer;
+	if (slot == NONE)
+		return NONE;
+	flow = flow_at(flows, slot);
+	_Static_assert(sizeof(record->key) == sizeof(flow->key), "all of it");
+	memcpy(record->key, &flow->key, sizeof(record->key));
+	record->closing = flow->closing;
+	record->last = flow->last;
+	return slot;
+}
+
+uint32_t tf_flow_restore(struct tf_flows *flows, const struct tf_flow_record *record)
+{
+	struct flow *flow;
+	struct key key;
+	uint32_t hash, slot;
+
+	memcpy(&key, record->key, sizeof(key));
+	hash = hash_key(flows, &key);
+	if (find_key(flows, &key, hash) != NONE || (slot = new_slot(flows)) == NONE)
+		return NONE;
+	flow = flow_at(flows, slot);
+	flow->key = key;
+	flow->hash = hash;
+	flow->closing = record->closing & CLOSED;
+	flow->last = record->last;
+	link_bucket(flows, slot);
+	link_newest(flows, flow, slot);
+	return slot;
+}
+
 uint32_t tf_flow_count(const struct tf_flows *flows)
 {
 	return flows->count;

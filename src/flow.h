@@ -31,6 +31,19 @@ TF_EXPORT uint32_t tf_flow_find(struct tf_flows *flows, const struct tf_packet *
 /* How many flows there are; some of them may be idle for long. */
 TF_EXPORT uint32_t tf_flow_count(const struct tf_flows *flows);
 
+/* What there is of a flow but its slot, to make it anew in another table. */
+struct tf_flow_record {
+	uint8_t key[38];
+	uint8_t closing;
+	double last; /* seconds, of the last packet */
+};
+
+/* From the flow unused for longest, slot TF_FLOW_NONE, to the newest: the next one's slot, or TF_FLOW_NONE. */
+TF_EXPORT uint32_t tf_flow_after(const struct tf_flows *flows, uint32_t slot, struct tf_flow_record *record);
+
+/* Makes the flow as the newest one; its slot, or TF_FLOW_NONE without memory. */
+TF_EXPORT uint32_t tf_flow_restore(struct tf_flows *flows, const struct tf_flow_record *record);
+
 /* A table for at most max (1 to 16,777,216) flows, or NULL without memory. */
 TF_EXPORT struct tf_flows *tf_flow_create(uint32_t max);
 TF_EXPORT void tf_flow_destroy(struct tf_flows *flows);

@@ -137,3 +137,17 @@ void tf_hold_release(struct tf_hold *hold, double now, struct tf_outbox *outbox,
 		free(entry);
 	}
 }
+
+void tf_hold_empty(struct tf_hold *hold, void (*each)(void *arg, const struct tf_packet *packet, uint8_t side), void *arg)
+{
+	while (hold->count > 0) {
+		struct entry *entry = hold->heap[0];
+
+		each(arg, &entry->packet, entry->side);
+		hold->bytes -= entry->packet.len;
+		if (--hold->count > 0)
+			sift_down(hold, 0, hold->heap[hold->count]);
+		free(entry->packet.data - TF_HEADROOM);
+		free(entry);
+	}
+}

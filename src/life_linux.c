@@ -1,5 +1,6 @@
 /* The worker's side of supervisor_linux.c: orders from the channel, last words in a signal's handler. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -26,6 +27,15 @@ static void ring(void)
 	say(life_of_process, TF_SAY_RING);
 }
 
+/* The channel does not block once a loop watches it. */
+static int wait_readable(int channel)
+{
+	struct pollfd fd = {.fd = channel, .events = POLLIN};
+
+	poll(&fd, 1, -1);
+	return 1;
+}
+
 /* The slot that is inside Lua, where the supervisor has not said which: a crash is anybody's. */
 static unsigned int slot_inside(struct tf_guards *guards)
 {
@@ -41,15 +51,15 @@ static unsigned int slot_inside(struct tf_guards *guards)
  */
 static void on_end(int number)
 {
-	struct tf_shared *shared = life_of_process->shared;
-	int hung = atomic_load(&shared->hung);
+	struct tf_page *page = life_of_process->page;
+	int hung = atomic_load(&page->hung);
 	unsigned int slot = number == TF_SIGNAL_HUNG && hung > 0 ? (unsigned int)hung - 1
-								  : slot_inside(&shared->guards);
+								  : slot_inside(&page->guards);
 	struct tf_script *script = tf_guard_script(slot);
 
 	if (script != NULL) {
-		tf_script_last_words(script, shared->words, sizeof(shared->words));
-		tf_script_last_place(script, shared->place, sizeof(shared->place));
+		tf_script_last_words(script, page->words, sizeof(page->words));
+		tf_script_last_place(script, page->place, sizeof(page->place));
 	}
 	if (number == TF_SIGNAL_HUNG)
 		_exit(TF_EXIT_SCRIPT);
@@ -59,12 +69,12 @@ static void on_end(int number)
 /* In the allocator, on the thread that wants more. */
 static void exhausted(unsigned int slot)
 {
-	struct tf_shared *shared = life_of_process->shared;
+	struct tf_page *page = life_of_process->page;
 	struct tf_script *script = tf_guard_script(slot);
 
 	if (script != NULL) {
-		tf_script_last_words(script, shared->words, sizeof(shared->words));
-		tf_script_last_place(script, shared->place, sizeof(shared->place));
+		tf_script_last_words(script, page->words, sizeof(page->words));
+		tf_script_last_place(script, page->place, sizeof(page->place));
 	}
 	_exit(TF_EXIT_MEMORY);
 }
@@ -103,7 +113,8 @@ static void set_signals(void)
 void tf_life_begin(struct tf_life *life)
 {
 	life_of_process = life;
-	tf_guard_use(&life->shared->guards, ring, exhausted);
+	tf_guard_use(&life->page->guards, ring, exhausted);
+	tf_files_use(life->page->files, sizeof(life->page->files));
 	set_signals();
 }
 
@@ -117,6 +128,42 @@ struct tf_stats *tf_life_stats(struct tf_life *life, unsigned int i)
 	return i < TF_WORKERS_MAX ? &life->shared->stats[i] : NULL;
 }
 
+struct tf_handover *tf_life_handover(struct tf_life *life)
+{
+	return &life->shared->handover;
+}
+
+uint64_t *tf_life_capture(struct tf_life *life)
+{
+	return &life->shared->capture;
+}
+
+void tf_life_saved(struct tf_life *life)
+{
+	say(life, TF_SAY_SAVED);
+}
+
+int tf_life_wait(struct tf_life *life)
+{
+	ssize_t n;
+	char word = 0;
+
+	if (life->role != TF_ROLE_NEXT)
+		return 0;
+	say(life, TF_SAY_LOADED);
+	do
+		n = recv(life->channel, &word, 1, 0);
+	while ((n < 0 && (errno == EINTR || errno == EAGAIN) && wait_readable(life->channel)) ||
+	       (n == 1 && word == TF_SAY_PRINT));
+	return n == 1 && word == TF_SAY_GO ? 0 : -1;
+}
+
+static void prepare_handover(struct tf_life *life, void (*order)(void *arg))
+{
+	life->shared->handover.used = life->shared->handover.full = 0;
+	order(life->orders.arg);
+}
+
 static void on_channel(uv_poll_t *poll, int status, int events)
 {
 	struct tf_life *life = poll->data;
@@ -127,9 +174,12 @@ static void on_channel(uv_poll_t *poll, int status, int events)
 	while (status == 0 && (n = recv(life->channel, &word, 1, MSG_DONTWAIT)) > 0) {
 		if (word == TF_SAY_PRINT)
 			life->orders.print(life->orders.arg);
-		if (word != TF_SAY_END)
-			continue;
-		life->orders.end(life->orders.arg);
+		else if (word == TF_SAY_SAVE)
+			prepare_handover(life, life->orders.save);
+		else if (word == TF_SAY_HAND_OVER)
+			prepare_handover(life, life->orders.hand_over);
+		else if (word == TF_SAY_END)
+			life->orders.end(life->orders.arg);
 	}
 	if (status == 0 && n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;

@@ -30,6 +30,7 @@ const char tf_options_help[] =
 	"  --workers N                1 to 64 threads, each with a queue of both\n"
 	"                             devices and a script of its own\n"
 	"  --spin MICROSECONDS        look for packets so long before sleeping\n"
+	"  --no-reload                do not load the script again when it was saved\n"
 	"  --unsafe                   give the script all of Lua, ffi and os included\n"
 	"  -v, --verbose              print a line a packet\n"
 	"  -q, --quiet                print warnings and errors only\n"

@@ -42,8 +42,6 @@ int tf_pipeline_create(struct tf_pipeline **out, const struct tf_pipeline_config
 	most = pipeline->batch->capacity;
 	pipeline->config = *config;
 	pipeline->stats = config->stats != NULL ? config->stats : &pipeline->own;
-	tf_stats_settle(pipeline->stats);
-	pipeline->errors_before = pipeline->stats->callback_errors;
 	if (pipeline->stats->started <= 0)
 		pipeline->stats->started = (double) uv_hrtime() / 1e9;
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
@@ -341,6 +339,9 @@ int tf_pipeline_start(struct tf_pipeline *pipeline, uv_loop_t *loop)
 {
 	int err;
 
+	/* Who counted here before does so no more. */
+	tf_stats_settle(pipeline->stats);
+	pipeline->errors_before = pipeline->stats->callback_errors;
 	err = tf_device_start(pipeline->config.device[TF_LEFT], loop, on_ready, pipeline);
 	if (err < 0)
 		return err;
@@ -399,6 +400,18 @@ void tf_pipeline_give_up(struct tf_pipeline *pipeline)
 {
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
 		pipeline->stats->direction[side].lost += tf_hold_count_to(pipeline->hold, !side);
+}
+
+void tf_pipeline_empty(struct tf_pipeline *pipeline,
+		       void (*each)(void *arg, const struct tf_packet *packet, uint8_t side), void *arg)
+{
+	tf_hold_empty(pipeline->hold, each, arg);
+}
+
+void tf_pipeline_hold(struct tf_pipeline *pipeline, struct tf_packet *packet, uint8_t side)
+{
+	if (tf_hold_add(pipeline->hold, packet, side) != TF_SEND_OK)
+		pipeline->stats->direction[!side].lost++;
 }
 
 void tf_pipeline_stop(struct tf_pipeline *pipeline)

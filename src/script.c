@@ -260,6 +260,52 @@ void tf_script_counters(struct tf_script *script, void (*counter)(void *arg, con
 	lua_settop(L, SLOT_TOP);
 }
 
+void tf_script_save(struct tf_script *script, void (*put)(void *arg, const void *bytes, size_t n), void *arg)
+{
+	lua_State *L = script->L;
+	const char *text = "", *left_out;
+	size_t n = 0;
+
+	if (L == NULL) {
+		put(arg, "", 0);
+		return;
+	}
+	if (call(script, "save", 0, 2) != 0) {
+		tf_log(TF_LOG_WARNING, "tf.keep is not handed over: %s", lua_tostring(L, -1));
+	} else {
+		text = lua_tolstring(L, -2, &n);
+		left_out = lua_tostring(L, -1);
+		if (left_out != NULL)
+			tf_log(TF_LOG_WARNING,
+			       "tf.keep: '%.80s' is not handed over: only strings, numbers, booleans and tables of them are",
+			       left_out);
+	}
+	put(arg, text, n);
+	lua_settop(L, SLOT_TOP);
+}
+
+static void hand(struct tf_script *script, const char *name, const char *text, size_t n)
+{
+	lua_State *L = script->L;
+
+	if (L == NULL || n == 0)
+		return;
+	lua_pushlstring(L, text, n);
+	if (call(script, name, 1, 0) != 0)
+		tf_log(TF_LOG_WARNING, "tf.keep is not taken over: %s", lua_tostring(L, -1));
+	lua_settop(L, SLOT_TOP);
+}
+
+void tf_script_begin(struct tf_script *script, const char *text, size_t n)
+{
+	hand(script, "begin", text, n);
+}
+
+void tf_script_take(struct tf_script *script, const char *text, size_t n)
+{
+	hand(script, "take", text, n);
+}
+
 int tf_script_start(struct tf_script *script, struct tf_error *error)
 {
 	lua_State *L = script->L;

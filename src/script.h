@@ -52,6 +52,16 @@ void tf_script_list(struct tf_script *script, void (*line)(void *arg, const char
 void tf_script_counters(struct tf_script *script, void (*counter)(void *arg, const char *name, double value),
 			void *arg);
 
+/*
+ * What passes on to a script that takes this one's place (tf.keep, counters, flows), as text: for put. Says
+ * aloud what cannot.
+ */
+void tf_script_save(struct tf_script *script, void (*put)(void *arg, const void *bytes, size_t n), void *arg);
+
+/* Before load: what its predecessor had in tf.keep at that time. After it has ended: what it had then. */
+void tf_script_begin(struct tf_script *script, const char *text, size_t n);
+void tf_script_take(struct tf_script *script, const char *text, size_t n);
+
 /* Calls on_start's functions and closes registration. 0, or TF_ESCRIPT as above. */
 int tf_script_start(struct tf_script *script, struct tf_error *error);
 

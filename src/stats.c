@@ -101,11 +101,17 @@ void tf_stats_settle(struct tf_stats *stats)
 {
 	for (int side = 0; side < 2; side++) {
 		struct tf_direction *d = &stats->direction[side];
+		const struct tf_count *parts[] = {&d->forwarded, &d->dropped, &d->replied, &d->held, &d->errors};
+		struct tf_count judged = {0, 0};
 
-		d->errors.packets = left_over(d->in.packets, d->forwarded.packets + d->dropped.packets +
-								     d->replied.packets + d->held.packets);
-		d->errors.bytes = left_over(d->in.bytes, d->forwarded.bytes + d->dropped.bytes + d->replied.bytes +
-								 d->held.bytes);
+		for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+			judged.packets += parts[i]->packets;
+			judged.bytes += parts[i]->bytes;
+		}
+		if (d->in.packets <= judged.packets)
+			continue;
+		d->errors.packets += d->in.packets - judged.packets;
+		d->errors.bytes += left_over(d->in.bytes, judged.bytes); /* scripts change lengths */
 	}
 }
 

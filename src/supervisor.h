@@ -20,6 +20,8 @@ struct tf_life;
 enum tf_role {
 	TF_ROLE_FIRST,	/* the run begins */
 	TF_ROLE_AFRESH, /* the one before it died */
+	TF_ROLE_TRIAL,	/* a script that was changed is tried, and the life ends (trial.h) */
+	TF_ROLE_NEXT,	/* it takes over from the one that serves, when it is ready to */
 	TF_ROLE_PLAIN	/* they died too often: packets get --on-error's verdict, without a script */
 };
 
@@ -29,6 +31,7 @@ struct tf_supervised {
 	int (*live)(void *arg, struct tf_life *life);
 	void (*ready)(void); /* once, when packets can pass; or NULL */
 	void *arg;	     /* for live */
+	int file;	     /* of --capture, or -1: cut to tf_life_capture's length where somebody died writing it */
 };
 
 /*
@@ -44,6 +47,10 @@ int tf_supervise(const struct tf_supervised *what);
 struct tf_orders {
 	void (*end)(void *arg);	  /* in good order */
 	void (*print)(void *arg); /* the table */
+	/* To say what the scripts keep, as it is now: into the handover, then tf_life_saved. */
+	void (*save)(void *arg);
+	/* To end in good order, but for the table, and say what passes to the next one: likewise. */
+	void (*hand_over)(void *arg);
 	void *arg;
 };
 
@@ -51,6 +58,18 @@ enum tf_role tf_life_role(const struct tf_life *life);
 
 /* Where the counters of the run's worker number i are, which outlive the life. */
 struct tf_stats *tf_life_stats(struct tf_life *life, unsigned int i);
+
+/* Where what passes to the next life is written, or was; handover.h. NULL where there is no next one. */
+struct tf_handover *tf_life_handover(struct tf_life *life);
+
+/* Of the file of --capture: how long it is, as far as it is whole; see capture.h. NULL: nobody goes on after us. */
+uint64_t *tf_life_capture(struct tf_life *life);
+
+/* Waits until it is this life's turn to move packets. 0, or -1: it never will be. */
+int tf_life_wait(struct tf_life *life);
+
+/* The handover is written. */
+void tf_life_saved(struct tf_life *life);
 
 /* Begins to hear orders. 0 or a code. */
 int tf_life_listen(struct tf_life *life, uv_loop_t *loop, const struct tf_orders *orders);

@@ -2,30 +2,45 @@
 #ifndef TF_SUPERVISOR_LINUX_H
 #define TF_SUPERVISOR_LINUX_H
 
-#include <sys/types.h>
+#include <signal.h>
 
+#include "files.h"
 #include "guard.h"
+#include "handover.h"
 #include "supervisor.h"
 
-/*
- * One mapping of both processes. The worker may be in the hands of its script: what is read here
- * is printed or counted, nothing else.
- */
-struct tf_shared {
+/* A worker's own page: there are two, as one takes over from another. */
+struct tf_page {
 	struct tf_guards guards;
-	struct tf_stats stats[TF_WORKERS_MAX];
 	_Atomic int hung;  /* 1 + the slot that is to say what it is at */
 	char words[2048];  /* what it said (tf_script_last_words), or "" */
 	char place[256];   /* and tf_script_last_place */
+	char files[TF_FILES_SIZE]; /* that its script was read from, as in files.h */
+};
+
+/*
+ * One mapping of all processes of a run. A worker may be in the hands of its script: what the
+ * supervisor reads here it prints, counts or watches, nothing else.
+ */
+struct tf_shared {
+	struct tf_page page[2];
+	struct tf_stats stats[TF_WORKERS_MAX];
+	uint64_t capture; /* see tf_life_capture */
+	struct tf_handover handover;
 };
 
 /* One byte each, over the channel between the two. */
 enum tf_word {
-	TF_SAY_RING = 'r',  /* worker: Lua was entered while the watcher slept */
-	TF_SAY_READY = 'R', /* worker: packets pass */
-	TF_SAY_HEARD = 'h', /* worker: it is ending */
-	TF_SAY_END = 'E',   /* supervisor */
-	TF_SAY_PRINT = 'P'  /* supervisor */
+	TF_SAY_RING = 'r',	/* worker: Lua was entered while the watcher slept */
+	TF_SAY_READY = 'R',	/* worker: packets pass */
+	TF_SAY_HEARD = 'h',	/* worker: it is ending */
+	TF_SAY_SAVED = 's',	/* worker: the handover is written */
+	TF_SAY_LOADED = 'l',	/* worker: it can take over */
+	TF_SAY_END = 'E',	/* supervisor */
+	TF_SAY_PRINT = 'P',	/* supervisor */
+	TF_SAY_SAVE = 'S',	/* supervisor */
+	TF_SAY_HAND_OVER = 'H', /* supervisor */
+	TF_SAY_GO = 'G'		/* supervisor: take over */
 };
 
 /* The exit status of a worker whose script wanted too much memory. */
@@ -36,6 +51,7 @@ enum tf_word {
 
 struct tf_life {
 	struct tf_shared *shared;
+	struct tf_page *page;
 	enum tf_role role;
 	int channel;
 	uv_poll_t poll;
@@ -43,7 +59,7 @@ struct tf_life {
 	struct tf_orders orders;
 };
 
-/* In the worker's process, before anything of the script's: its signals and its guards. */
+/* In the worker's process, before anything of the script's: its signals, its guards, its files. */
 void tf_life_begin(struct tf_life *life);
 
 #endif

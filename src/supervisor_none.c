@@ -52,6 +52,29 @@ struct tf_stats *tf_life_stats(struct tf_life *life, unsigned int i)
 	return i < TF_WORKERS_MAX ? &life->stats[i] : NULL;
 }
 
+struct tf_handover *tf_life_handover(struct tf_life *life)
+{
+	(void)life;
+	return NULL;
+}
+
+uint64_t *tf_life_capture(struct tf_life *life)
+{
+	(void)life;
+	return NULL;
+}
+
+int tf_life_wait(struct tf_life *life)
+{
+	(void)life;
+	return 0;
+}
+
+void tf_life_saved(struct tf_life *life)
+{
+	(void)life;
+}
+
 static void on_asked(uv_async_t *handle)
 {
 	struct tf_life *life = handle->data;

@@ -146,9 +146,13 @@ int tf_worker_start(struct tf_worker *worker, struct tf_capture *capture, struct
 
 	if (err < 0)
 		return tf_error_set(error, err, "out of memory");
-	err = tf_script_start(worker->config.script, error);
-	if (err < 0)
-		return err;
+	return tf_script_start(worker->config.script, error);
+}
+
+int tf_worker_begin(struct tf_worker *worker, struct tf_error *error)
+{
+	int err;
+
 	tf_pipeline_tick(worker->pipeline); /* what on_start sent */
 	err = tf_pipeline_start(worker->pipeline, &worker->loop);
 	if (err < 0)
@@ -190,7 +194,6 @@ void tf_worker_finish(struct tf_worker *worker)
 	tf_script_here(worker->config.script);
 	tf_script_stop(worker->config.script);
 	tf_pipeline_tick(worker->pipeline); /* what on_stop sent */
-	tf_pipeline_give_up(worker->pipeline);
 }
 
 void tf_worker_destroy(struct tf_worker *worker)

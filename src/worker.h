@@ -40,11 +40,11 @@ struct tf_script *tf_worker_script(struct tf_worker *worker);
 /* Runs the script's top level. 0, or TF_ESCRIPT with a sentence. */
 int tf_worker_load(struct tf_worker *worker, struct tf_error *error);
 
-/*
- * Calls on_start, and watches the devices. The capture is the caller's, or NULL. 0, or a code with
- * a sentence.
- */
+/* Calls on_start. The capture is the caller's, or NULL. 0, or a code with a sentence. */
 int tf_worker_start(struct tf_worker *worker, struct tf_capture *capture, struct tf_error *error);
+
+/* Watches the devices. 0, or a code with a sentence. */
+int tf_worker_begin(struct tf_worker *worker, struct tf_error *error);
 
 /* Moves packets until tf_worker_stop. */
 void tf_worker_run(struct tf_worker *worker);
@@ -65,7 +65,7 @@ void tf_worker_post(struct tf_worker *worker, struct tf_worker_job *job);
 /* Ends tf_worker_run after this turn: on the worker's thread, as by a job. */
 void tf_worker_stop(struct tf_worker *worker);
 
-/* After start and run, also if they failed: on_stop, then what is held still is lost. */
+/* After start and run, also if they failed: on_stop. */
 void tf_worker_finish(struct tf_worker *worker);
 
 /* Stops watching and frees all, but the devices. NULL is fine. */

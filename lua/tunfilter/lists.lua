@@ -51,6 +51,7 @@ end
 local function read(name, path)
    check.text(path, name)
    local where = beside(path, name)
+   core.host.note_file(where)
    local file, message = io.open(where, "rb")
    if not file then fault(("%s: %s"):format(name, message)) end
    local text = file:read "*a" -- a number of bytes would be asked of the memory limit at once

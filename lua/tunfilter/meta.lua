@@ -308,6 +308,7 @@ function timer:cancel() end
 ---```
 ---@class tunfilter.Flows
 ---@field timeout number Seconds without a packet until a connection is forgotten, above 0; 300 unless set.
+---@field keep boolean Whether flows live through a reload, with the plain values in their tables; false unless set.
 ---@field max integer The most connections, 1 to 16,777,216; 65,536 unless set. It is set before the first `tf.flow(pkt)`.
 ---@field count integer How many there are; idle ones are counted until their place is needed. Read only.
 ---@overload fun(pkt: tunfilter.Packet): table?

@@ -1,5 +1,6 @@
 --- What C calls: one function a step of a run. Everything else is reached from here.
 local dispatch = require "tunfilter.dispatch"
+local handover = require "tunfilter.handover"
 local init = require "tunfilter.init"
 local sandbox = require "tunfilter.sandbox"
 local sides = require "tunfilter.sides"
@@ -53,6 +54,9 @@ function M.on_stop() return run_first(init.stops) end
 function M.jit(step, ...)
    return require "tunfilter.jit_report"[step](...) or {}
 end
+
+--- What passes on to the script that takes this one's place; handover.lua.
+M.save, M.begin, M.take = handover.save, handover.begin, handover.take
 
 --- The function that C calls once a batch.
 M.seal = dispatch.seal

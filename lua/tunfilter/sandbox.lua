@@ -75,6 +75,7 @@ local function add_loaders(env)
 end
 
 local function read(path)
+   core.host.note_file(path)
    local file, message = io.open(path, "rb")
    if not file then return nil, message end
    local text = file:read "*a"

@@ -13,7 +13,7 @@ local band, rshift = bit.band, bit.rshift
 
 -- Flows -------------------------------------------------------------------------------------------
 
-local flow_settings = { timeout = 300, max = 65536 }
+local flow_settings = { timeout = 300, max = 65536, keep = false }
 local flows -- struct tf_flows *, made at the first use
 local fresh = ffi.new "uint8_t[1]"
 
@@ -56,7 +56,7 @@ M.flow = setmetatable({}, {
    __index = function(_, key)
       if key == "count" then return flows and C.tf_flow_count(flows) or 0 end
       local value = flow_settings[key]
-      if value == nil then fault "tf.flow has timeout (seconds), max and count (flows)" end
+      if value == nil then fault "tf.flow has timeout (seconds), max and count (flows), and keep" end
       return value
    end,
    __newindex = function(_, key, value)
@@ -68,13 +68,52 @@ M.flow = setmetatable({}, {
          check.integer(value, 16777216, "tf.flow.max")
          if value < 1 then fault "tf.flow.max is at least 1" end
          if flows then fault "tf.flow.max is set before the first tf.flow(pkt)" end
+      elseif key == "keep" then
+         if type(value) ~= "boolean" then fault("tf.flow.keep is true or false, not " .. tostring(value)) end
       else
-         fault "tf.flow has timeout (seconds) and max (flows) to set"
+         fault "tf.flow has timeout (seconds) and max (flows) to set, and keep"
       end
       flow_settings[key] = value
    end,
    __metatable = "tf.flow",
 })
+
+--- The flows for another script, the oldest first: { { key, closing, last, table }, … }; nil if they are not wanted.
+function M.save_flows()
+   if not flow_settings.keep or not flows then return nil end
+   local list, record = {}, ffi.new "struct tf_flow_record"
+   local slot = C.tf_flow_after(flows, C.TF_FLOW_NONE, record)
+   while slot ~= C.TF_FLOW_NONE do
+      local chunk = chunks[rshift(slot, 12)]
+      local values = chunk and chunk[band(slot, chunk_size - 1)]
+      if values and context.now - record.last <= flow_settings.timeout then
+         list[#list + 1] = { ffi.string(record.key, ffi.sizeof(record.key)), record.closing, record.last, values }
+      end
+      slot = C.tf_flow_after(flows, slot, record)
+   end
+   return list
+end
+
+--- Takes over what save_flows of another script gave, if this one wants flows kept.
+function M.take_flows(list)
+   if not flow_settings.keep then return end
+   if not flows then make_flows() end
+   local record = ffi.new "struct tf_flow_record"
+   for _, entry in ipairs(list) do
+      local key, closing, last, values = entry[1], entry[2], entry[3], entry[4]
+      ffi.copy(record.key, key, math.min(#key, ffi.sizeof(record.key)))
+      record.closing, record.last = closing, last
+      local slot = C.tf_flow_restore(flows, record)
+      if slot ~= C.TF_FLOW_NONE then
+         local chunk = chunks[rshift(slot, 12)]
+         if not chunk then
+            chunk = new_table(chunk_size, 0)
+            chunks[rshift(slot, 12)] = chunk
+         end
+         chunk[band(slot, chunk_size - 1)] = values
+      end
+   end
+end
 
 -- Rates -------------------------------------------------------------------------------------------
 

@@ -1,0 +1,111 @@
+#include "handover.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "pipeline.h"
+#include "script.h"
+
+/* Before a held packet's bytes, which begin with its headroom. */
+struct held {
+	struct tf_packet packet;
+	uint32_t there; /* 1: one follows; 0: that was the last, and nothing follows */
+	uint8_t side;
+};
+
+static void put(struct tf_handover *handover, const void *bytes, size_t n)
+{
+	if (handover->full || sizeof(handover->bytes) - handover->used < n) {
+		handover->full = 1;
+		return;
+	}
+	memcpy(handover->bytes + handover->used, bytes, n);
+	handover->used += n;
+}
+
+static void put_text(void *arg, const void *bytes, size_t n)
+{
+	uint64_t size = n;
+
+	put(arg, &size, sizeof(size));
+	put(arg, bytes, n);
+}
+
+static void put_packet(void *arg, const struct tf_packet *packet, uint8_t side)
+{
+	struct held held = {.packet = *packet, .there = 1, .side = side};
+
+	put(arg, &held, sizeof(held));
+	put(arg, packet->data - TF_HEADROOM, TF_HEADROOM + packet->len);
+}
+
+void tf_handover_save(struct tf_handover *handover, struct tf_script *script, struct tf_pipeline *pipeline)
+{
+	struct held last = {.there = 0};
+
+	tf_script_save(script, put_text, handover);
+	if (pipeline != NULL)
+		tf_pipeline_empty(pipeline, put_packet, handover);
+	put(handover, &last, sizeof(last));
+	if (handover->full)
+		tf_log(TF_LOG_WARNING, "there is too much to hand over: tf.keep or held packets are lost");
+}
+
+/* The next n bytes, or NULL where there are not so many. */
+static const uint8_t *get(const struct tf_handover *handover, size_t *at, uint64_t n)
+{
+	uint64_t used = handover->used < sizeof(handover->bytes) ? handover->used : sizeof(handover->bytes);
+	const uint8_t *bytes = handover->bytes + *at;
+
+	if (*at > used || n > used - *at)
+		return NULL;
+	*at += n;
+	return bytes;
+}
+
+/* 0 behind the last one. */
+static int take_packet(const struct tf_handover *handover, size_t *at, struct tf_pipeline *pipeline)
+{
+	const uint8_t *bytes = get(handover, at, sizeof(struct held));
+	struct held held;
+	uint8_t *copy;
+
+	if (bytes == NULL)
+		return 0;
+	memcpy(&held, bytes, sizeof(held));
+	if (!held.there || held.packet.len > TF_PACKET_MAX || held.side > TF_RIGHT ||
+	    (bytes = get(handover, at, TF_HEADROOM + held.packet.len)) == NULL)
+		return 0;
+	copy = pipeline != NULL ? malloc(TF_HEADROOM + held.packet.len) : NULL;
+	if (copy == NULL)
+		return 1;
+	memcpy(copy, bytes, TF_HEADROOM + held.packet.len);
+	held.packet.data = copy + TF_HEADROOM;
+	held.packet.tail = NULL;
+	held.packet.large = NULL;
+	held.packet.flags &= (uint8_t) ~(TF_CUT | TF_PARTIAL);
+	held.packet.from &= 1;
+	tf_pipeline_hold(pipeline, &held.packet, held.side);
+	free(copy);
+	return 1;
+}
+
+void tf_handover_take(const struct tf_handover *handover, size_t *at, struct tf_script *script,
+		      struct tf_pipeline *pipeline)
+{
+	const uint8_t *bytes = get(handover, at, sizeof(uint64_t));
+	uint64_t size = 0;
+
+	if (bytes != NULL)
+		memcpy(&size, bytes, sizeof(size));
+	bytes = get(handover, at, size);
+	if (bytes == NULL)
+		return;
+	if (pipeline != NULL)
+		tf_script_take(script, (const char *)bytes, size);
+	else
+		tf_script_begin(script, (const char *)bytes, size);
+	while (take_packet(handover, at, pipeline))
+		;
+}

@@ -1,0 +1,202 @@
+"""A script that was saved takes the running one's place between two batches, or changes nothing."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.packet import Raw
+
+import harness
+import lab_tools
+
+HEADER = 'local tf = require "tunfilter"\n'
+RELOADS = 30 if harness.SANITIZED else 200
+
+
+def packet(text, sport=9):
+    return bytes(IP(src="198.51.100.1", dst="203.0.113.1") / UDP(sport=sport, dport=9) / Raw(text.encode()))
+
+
+def payloads(packets):
+    return [bytes(one)[28:].decode() for one in packets]
+
+
+def marks(word):
+    """A script that puts its mark at the end of what passes."""
+    return HEADER + 'tf.on_packet("udp", function(pkt) pkt.payload = pkt.payload:sub(1, -2) .. "%s" end)\n' % word
+
+
+def save(path, text):
+    """As most editors do: another file gets the name."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.chmod(0o644)
+    os.replace(new, path)
+
+
+def supervisor(running):
+    return lab_tools.child(lab_tools.child(running.pid, "tunfilter-lab"), "tunfilter")
+
+
+def passes(running, text="x"):
+    """What a packet with this payload comes out as."""
+    running.left.send(packet(text + "?"))
+    return payloads(running.right.receive(1, timeout=20))
+
+
+@pytest.mark.parametrize("how", ["rename", "in place", "signal"])
+def test_a_saved_script_is_loaded(place, lab, how):
+    path = place.script(marks("1"))
+    with lab(path, "--no-offload") as running:
+        assert passes(running) == ["x1"]
+        if how == "rename":
+            save(path, marks("2"))
+        elif how == "in place":
+            path.write_text(marks("2"))
+        else:
+            os.kill(supervisor(running), signal.SIGHUP)
+        running.wait_for("%s is loaded anew" % path)
+        assert passes(running) == ["x1" if how == "signal" else "x2"]
+    assert running.status == 0
+    assert running.table()["forwarded"] == [2, 0]  # of both
+
+
+def test_a_file_that_it_requires_counts(place, lab):
+    path, part = place.file("a/rules.lua", HEADER + 'local part = require "part"\n'
+                            'local names = tf.names.load "names.txt"\n'
+                            'tf.on_packet("udp", function(pkt) pkt.payload = part .. #names end)\n'), \
+        place.file("a/part.lua", 'return "p"')
+    names = place.file("a/names.txt", "one.example\n")
+    with lab(path) as running:
+        assert passes(running) == ["p1"]
+        save(part, 'return "q"')
+        running.wait_for("loaded anew")
+        assert passes(running) == ["q1"]
+        save(names, "one.example\ntwo.example\n")
+        harness.wait_until(lambda: running.stderr.count("loaded anew") == 2)
+        assert passes(running) == ["q2"]
+
+
+@pytest.mark.parametrize("text, words", [
+    ("local x = = 1\n", r"rules\d+\.lua:1: unexpected symbol"),
+    (HEADER + "error 'not today'\n", r"rules\d+\.lua:2: not today"),
+    (HEADER + "tf.on_start(function() error 'no start' end)\n", "no start"),
+    (HEADER + "tf.on_packet('icmp6', function(pkt) local x = pkt.tcp.sport end)\n",
+     r"attempt to index field 'tcp'[^\x00]*\n\ton a dry run with a ping over IPv6"),
+    (HEADER + "tf.on_packet(function() while true do end end)\n", r"rules\d+\.lua:2 did not come back within 300 ms"),
+    (HEADER + "while true do end\n", "its top level did not come back within 3000 ms"),
+])
+def test_one_that_does_not_load_changes_nothing(place, lab, text, words):
+    path = place.script(marks("1"))
+    with lab(path, "--time-limit", "300") as running:
+        assert passes(running) == ["x1"]
+        save(path, text)
+        running.wait_for("is not loaded anew: the script that runs goes on")
+        assert re.search(words, running.stderr), running.stderr
+        assert passes(running) == ["x1"]
+        save(path, marks("2"))
+        running.wait_for("is loaded anew")
+        assert passes(running) == ["x2"]
+    assert running.status == 0 and running.table()["errors"] == [0, 0]
+
+
+def test_what_passes_over(place, lab):
+    """tf.keep as it was last, flows where they are wanted, counters, held packets; and nothing else."""
+    text = HEADER + """
+    tf.flow.keep = true
+    local mine = %d
+    tf.keep.list = tf.keep.list or {}
+    tf.keep.loads = (tf.keep.loads or 0) + 1
+    local seen = 0
+    tf.on_packet("udp", function(pkt)
+       if pkt.payload == "held" then return pkt:hold(1.5) end
+       local flow = tf.flow(pkt)
+       flow.count = (flow.count or 0) + 1
+       seen = seen + 1
+       table.insert(tf.keep.list, pkt.payload:sub(1, 1))
+       tf.counter "all":add()
+       pkt.payload = ("%%d %%d %%d %%d %%s"):format(mine, tf.keep.loads, flow.count, seen, table.concat(tf.keep.list, ","))
+    end)
+    tf.on_stop(function() tf.keep.list[1] = "stopped" end)
+    """
+    path = place.script(text % 1)
+    with lab(path, "--no-offload") as running:
+        assert passes(running, "a") == ["1 1 1 1 a"]
+        assert passes(running, "b") == ["1 1 2 2 a,b"]
+        running.left.send(packet("held"))
+        save(path, text % 2)
+        running.wait_for("loaded anew")
+        out = passes(running, "c")
+        if out == ["held"]:  # the machine was slow
+            out = payloads(running.right.receive(1, timeout=20))
+        else:
+            assert payloads(running.right.receive(1, timeout=20)) == ["held"]
+        assert out == ["2 2 3 1 stopped,b,c"]
+    assert re.search("counter +all +3$", running.stderr, re.M)
+
+
+def test_a_script_that_was_given_up_comes_back(place, lab):
+    hang = HEADER + 'tf.on_packet("udp src port 7", function() while true do end end)\n'
+    path = place.script(hang)
+    with lab(path, "--time-limit", "50") as running:
+        for i in range(5):
+            running.left.send(packet("x", sport=7))
+            harness.wait_until(lambda: running.stderr.count("did not come back") > i)
+        running.wait_for("until a change of it does better")
+        save(path, marks("2"))
+        running.wait_for("loaded anew")
+        assert passes(running) == ["x2"]
+
+
+def test_without_reload(place, lab):
+    path = place.script(marks("1"))
+    with lab(path, "--no-reload") as running:
+        save(path, marks("2"))
+        assert passes(running) == ["x1"]
+        time.sleep(0.3)
+        assert passes(running) == ["x1"]
+    assert "anew" not in running.stderr
+
+
+def test_a_capture_goes_on(place):
+    """One file of all scripts, which tshark reads from end to end; also where one of them was killed."""
+    path, capture = place.script(marks("1")), place.path / "out.pcapng"
+    with harness.Lab(place, path, "--capture", str(capture), "--no-offload") as running:
+        assert passes(running, "a") == ["a1"]
+        save(path, marks("2"))
+        running.wait_for("loaded anew")
+        assert passes(running, "b") == ["b2"]
+        pid = supervisor(running)
+        worker = [int(word) for word in open("/proc/%d/task/%d/children" % (pid, pid)).read().split()][-1]
+        os.kill(worker, signal.SIGKILL)
+        running.wait_for("afresh")
+        assert passes(running, "c") == ["c2"]
+    done = subprocess.run(["tshark", "-r", capture, "-T", "fields", "-e", "udp.payload"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    seen = [bytes.fromhex(line).decode() for line in done.stdout.split()]
+    assert seen[:2] == ["a?", "a1"] and seen[-2:] == ["c?", "c2"]
+
+
+def test_many_reloads_under_load(place, lab):
+    """Every packet comes out once, in order, whichever script it met."""
+    path = place.script(HEADER + "tf.on_packet(function() end)\n")
+    sent, got = 0, []
+    with lab(path, "--no-offload") as running:
+        pid = supervisor(running)
+        for i in range(RELOADS):
+            os.kill(pid, signal.SIGHUP)
+            while running.stderr.count("is loaded anew") <= i:
+                for _ in range(10):
+                    running.left.send(packet("%d" % sent))
+                    sent += 1
+                got += running.right.receive(0)
+                time.sleep(0.002)
+        got += running.right.receive(sent - len(got), timeout=20)
+    table = running.table()
+    assert table["kernel-dropped"] == [0, 0] and table["lost"] == [0, 0]
+    assert [int(text) for text in payloads(got)] == list(range(sent))
+    assert table["in"] == [sent, 0] and table["forwarded"] == [sent, 0]
