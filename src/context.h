@@ -42,6 +42,13 @@ TF_EXPORT int tf_context_match(struct tf_context *context, uint32_t expression,
 			       struct tf_packet *packet);
 
 /*
+ * Expression number i as the body of a Lua function (src/translate.h), at most size bytes: its length, or 0
+ * where it has to be asked by tf_context_match.
+ */
+TF_EXPORT uint32_t tf_context_translate(struct tf_context *context, uint32_t expression, char *text,
+					uint32_t size);
+
+/*
  * For scripts with many expressions: adds the next callback, for what expression number `expression`
  * selects (-1: every packet) and from TF_LEFT, TF_RIGHT or 2, both. From then on C calls callbacks by
  * their number. 0, or -1 without memory.

@@ -7,6 +7,7 @@
 
 #include "log.h"
 #include "script_state.h"
+#include "translate.h"
 
 /* The stack between calls. */
 enum { SLOT_HANDLER = 1, SLOT_RUNTIME, SLOT_CHUNK, SLOT_RUN, SLOT_STEP, SLOT_TOP = SLOT_STEP };
@@ -537,6 +538,16 @@ const char *tf_context_refuses(struct tf_context *context, uint32_t side, const 
 int tf_context_match(struct tf_context *context, uint32_t expression, struct tf_packet *packet)
 {
 	return tf_expression_match(((struct tf_script *) context)->expressions[expression], packet);
+}
+
+uint32_t tf_context_translate(struct tf_context *context, uint32_t expression, char *text, uint32_t size)
+{
+	struct tf_script *script = (struct tf_script *) context;
+
+	/* Packets of captures have link types of their own. */
+	if (script->captures)
+		return 0;
+	return (uint32_t) tf_translate(tf_expression_program(script->expressions[expression], 0), text, size);
 }
 
 int tf_context_choose(struct tf_context *context, int expression, uint32_t from)

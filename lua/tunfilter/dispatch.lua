@@ -45,8 +45,23 @@ function M.register(entry)
    M.callbacks[#M.callbacks + 1] = entry
 end
 
--- A function may have 60 upvalues, so callbacks are chained in groups.
-local group_size = 32
+local ffi = core.ffi
+local source_size = 16384
+local source_text = ffi.new("char[?]", source_size)
+
+-- A function of a descriptor that says whether an expression selects it: translated, so that the JIT has it in
+-- the loop, or else libpcap's program in C.
+local function matcher(expression)
+   local function slow(p) return C.tf_context_match(context, expression, p) ~= 0 end
+   local n = C.tf_context_translate(context, expression, source_text, source_size)
+   if n == 0 then return slow end
+   local source = "local band, bor, bxor, lshift, rshift, slow = ...\nreturn function(p)\n"
+      .. ffi.string(source_text, n) .. "end"
+   return assert(loadstring(source, "=[tunfilter]/expression"))(bit.band, bit.bor, bit.bxor, bit.lshift, bit.rshift, slow)
+end
+
+-- A function may have 60 upvalues, and each callback takes two, so callbacks are chained in groups.
+local group_size = 24
 
 local function generate(first, last, rest)
    local names, values, body = {}, {}, {}
@@ -56,7 +71,8 @@ local function generate(first, last, rest)
       local conditions = {}
       if entry.from then conditions[#conditions + 1] = "from == " .. entry.from end
       if entry.match then
-         conditions[#conditions + 1] = ("C.tf_context_match(context, %d, p) ~= 0"):format(entry.match)
+         names[#names + 1], values[#values + 1] = "match" .. i, matcher(entry.match)
+         conditions[#conditions + 1] = ("match%d(p)"):format(i)
       end
       body[#body + 1] = ([[
    %s
@@ -66,14 +82,14 @@ local function generate(first, last, rest)
    end]]):format(#conditions > 0 and "if " .. table.concat(conditions, " and ") .. " then" or "do", i, i)
    end
    local source = ([[
-local C, context, decide, rest%s = ...
+local context, decide, rest%s = ...
 return function(p, pkt, from)
    local v
 %s
    return %s
 end]]):format(#names > 0 and ", " .. table.concat(names, ", ") or "", table.concat(body, "\n"),
       rest and "rest(p, pkt, from)" or "0")
-   return assert(loadstring(source, "=[tunfilter]/chain"))(C, context, decide, rest, unpack(values))
+   return assert(loadstring(source, "=[tunfilter]/chain"))(context, decide, rest, unpack(values))
 end
 
 -- The whole chain: function(descriptor, handle, from) that gives a verdict, 0 if none decided.
@@ -88,8 +104,9 @@ local function build()
    return rest
 end
 
--- From so many expressions on, C looks at all of them together.
-local many = 8
+-- From so many expressions on, C looks at all of them together: where traffic is mixed, a chain of twice as
+-- many has more ways through it than the JIT makes side traces (100), and the rest is interpreted.
+local many = 12
 
 local step_source = [[
 local context, handle, decide, callback, i = ...
