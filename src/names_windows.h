@@ -1,6 +1,6 @@
 /*
- * Before every file on Windows (src/CMakeLists.txt): its headers, which libuv's include, make nothing
- * of some plain words. After this they are ours again.
+ * Before every file on Windows (src/CMakeLists.txt): its headers, which libuv's include, make
+ * nothing of some plain words. After this they are ours again.
  */
 #ifndef TF_NAMES_WINDOWS_H
 #define TF_NAMES_WINDOWS_H

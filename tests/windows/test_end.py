@@ -73,10 +73,12 @@ def test_a_service(folder):
     try:
         done = sc("create", name, "binPath=", "%s run %s --unsafe --left tun:left --right tun:right" % (folder.program, rules))
         assert done.returncode == 0, done
-        done = sc("start", name)
-        assert done.returncode == 0, done
         notes = folder.path / "notes"
-        harness.wait_until(lambda: notes.exists() and "started" in notes.read_text(), 60)
+
+        def started():  # wine gives a service 10 s to say who it is, which a busy machine may not
+            return notes.exists() and "started" in notes.read_text() or sc("start", name).returncode and None
+
+        harness.wait_until(started, 90)
         sc("stop", name)
         harness.wait_until(lambda: "stopped" in notes.read_text(), 60)
         harness.wait_until(lambda: re.search(rb"STATE.*: 1\b|STOPPED", sc("query", name).stdout), 60)
