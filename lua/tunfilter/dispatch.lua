@@ -138,6 +138,7 @@ end
 --- calls again.
 function M.seal()
    M.sealed = true
+   jit.flush() -- pieces of the library that were compiled while the script loaded would end the loop's
    local expressions = 0
    for _, entry in ipairs(M.callbacks) do expressions = expressions + (entry.match and 1 or 0) end
    if expressions >= many then return build_steps() end
