@@ -42,8 +42,8 @@ struct asked {
 	uint8_t text[TF_NAME_MAX + 8]; /* so many more can be read */
 	size_t size;
 	uint32_t count;
-	uint8_t starts[TF_NAME_MAX]; /* count of them, from the name's end to its front */
-	uint32_t hashes[TF_NAME_MAX];
+	uint8_t starts[TF_NAME_MAX]; /* count of them, from the name's end to its front; */
+	uint32_t hashes[TF_NAME_MAX]; /* dots may stand side by side in what is asked for */
 };
 
 /* 8 letters at a time: the bytes from 'A' to 'Z' get their bit 5, and no carry leaves a byte. */
