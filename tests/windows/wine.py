@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 import harness  # noqa: E402
 
 BUILD = Path(os.environ.get("TF_WINDOWS", harness.ROOT / "build/cross/windows/program"))
-WINE = shutil.which("wine64", path=os.environ.get("PATH", "") + ":/usr/lib/wine") or "wine64"
+FOLDERS = os.environ.get("PATH", "") + ":/usr/lib/wine"
+WINE = shutil.which("wine64", path=FOLDERS) or shutil.which("wine", path=FOLDERS) or "wine64"
 PREFIX = BUILD / "wine"
 
 OVERRIDES = "mscoree,mshtml="  # what wine would offer to fetch
