@@ -8,8 +8,7 @@
 
 enum {
 	BUDGET_MAX = 4096,
-	TYPICAL = 2048, /* arena bytes a packet; larger ones make the batch full sooner */
-	CUT_EXTRA = 192, /* packets that the last large one may give beyond the budget */
+	CUT_EXTRA = 192,  /* packets that the last large one may give beyond the budget */
 	CUT_HEADERS = 256 /* arena bytes for each of them, beside its payload */
 };
 
@@ -25,8 +24,8 @@ int tf_batch_create(struct tf_batch **out, uint32_t budget)
 	batch->budget = budget;
 	batch->capacity = budget + CUT_EXTRA;
 	/* Behind the packets: the last one read, and, if it is large, all that is cut from it. */
-	batch->arena_size = budget * (size_t)(TF_HEADROOM + TYPICAL) +
-			    2 * (size_t)(TF_HEADROOM + TF_PACKET_MAX) + CUT_EXTRA * CUT_HEADERS;
+	batch->arena_size = TF_BATCH_BYTES + 2 * (size_t)(TF_HEADROOM + TF_PACKET_MAX) +
+			    CUT_EXTRA * CUT_HEADERS;
 	batch->packets = calloc(batch->capacity, sizeof(*batch->packets));
 	batch->slots = calloc(batch->capacity, sizeof(*batch->slots));
 	batch->larges = calloc(budget, sizeof(*batch->larges));

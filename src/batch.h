@@ -4,7 +4,7 @@
  *   arena:  headroom | packet | headroom | packet | headroom | (room for the largest packet)
  *
  * A device asks for room, reads a whole packet into it and commits the length; no read can be cut
- * short. When the largest packet would no longer fit the batch is full. A packet that a script
+ * short. With so many packets or so many bytes the batch is full. A packet that a script
  * makes longer moves to a slot of its own (tf_batch_grow), which the batch keeps for the next time.
  * A large packet that is cut lies there too, before the headers of the packets that it gave.
  * Everything here runs on the loop thread.
@@ -44,11 +44,13 @@ void tf_batch_destroy(struct tf_batch *batch);
 /* Forgets all packets and starts anew for packets of this side and link type. */
 void tf_batch_reset(struct tf_batch *batch, uint8_t from, uint8_t link);
 
+/* No more is read once packets occupy so many bytes: two large ones, a hundred of middle size. */
+enum { TF_BATCH_BYTES = 160 << 10 };
+
 /* Where the next packet goes: TF_PACKET_MAX bytes, TF_HEADROOM free before. NULL when full. */
 static inline uint8_t *tf_batch_room(struct tf_batch *batch)
 {
-	if (batch->count >= batch->budget ||
-	    batch->arena_size - batch->used < TF_HEADROOM + TF_PACKET_MAX)
+	if (batch->count >= batch->budget || batch->used >= TF_BATCH_BYTES)
 		return NULL;
 	return batch->arena + batch->used + TF_HEADROOM;
 }

@@ -12,7 +12,7 @@
 #include "script.h"
 #include "stats.h"
 
-#define TF_BUDGET 64 /* packets a batch */
+#define TF_BUDGET 256 /* packets a batch: of 64 flows mixed some can still be joined */
 
 struct tf_pipeline;
 
