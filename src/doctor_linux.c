@@ -17,6 +17,7 @@
 #include "device/linux_tun.h"
 #include "doctor_parts.h"
 #include "host_linux.h"
+#include "privileges_linux.h"
 
 #define NODE "/dev/net/tun"
 
@@ -221,6 +222,16 @@ static int have_tool(const char *name)
 	return 0;
 }
 
+static void check_confinement(void)
+{
+	int landlock = tf_landlock_version(), seccomp = access("/proc/sys/kernel/seccomp", F_OK) == 0;
+
+	tf_doctor_say(landlock && seccomp ? TF_DOCTOR_OK : TF_DOCTOR_WARNING, "scripts", "%s; %s",
+		      landlock ? "they can read files of their folder only (Landlock)"
+			       : "this kernel has no Landlock: they are kept from files by Lua alone",
+		      seccomp ? "system calls are filtered (seccomp)" : "this kernel has no filter of system calls");
+}
+
 static void check_tools(void)
 {
 	static const char *const tools[] = {"ping", "tcpdump", "iperf3"};
@@ -248,6 +259,7 @@ int tf_command_doctor(void)
 	else
 		tf_doctor_say(TF_DOCTOR_WARNING, "IPv6",
 			      "switched off in this kernel (ipv6.disable=1): labs have IPv4 only");
+	check_confinement();
 	check_tools();
 	return tun && (lab || run) ? 0 : TF_EXIT_SYSTEM;
 }

@@ -31,6 +31,7 @@ const char tf_options_help[] =
 	"                             devices and a script of its own\n"
 	"  --spin MICROSECONDS        look for packets so long before sleeping\n"
 	"  --no-reload                do not load the script again when it was saved\n"
+	"  --user NAME                as whom the script runs: root has it do so\n"
 	"  --unsafe                   give the script all of Lua, ffi and os included\n"
 	"  -v, --verbose              print a line a packet\n"
 	"  -q, --quiet                print warnings and errors only\n"

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "privileges_linux.h"
 #include "supervisor_linux.h"
 #include "watch_linux.h"
 
@@ -118,14 +119,21 @@ static _Noreturn void live(struct supervisor *supervisor, struct child *child, p
 			       .role = child->role,
 			       .channel = child->channel};
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(TF_EXIT_SYSTEM); /* it died before that held */
+	struct tf_error error = {0};
+
 	close(supervisor->signals);
 	if (supervisor->serving.pid)
 		close(supervisor->serving.channel);
 	tf_watch_destroy(supervisor->watch);
 	tf_life_begin(&life);
+	if (tf_privileges_drop(supervisor->what->options, child->role == TF_ROLE_FIRST, &error) < 0) {
+		tf_log(TF_LOG_ERROR, "%s", error.text);
+		exit(tf_error_exit(error.code));
+	}
+	/* What changed the user took this away. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(TF_EXIT_SYSTEM); /* it died before that held */
 	exit(supervisor->what->live(supervisor->what->arg, &life));
 }
 

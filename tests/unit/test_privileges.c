@@ -1,0 +1,143 @@
+/* What a worker's process can do no more, tried by a child that has given it up. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "privileges_linux.h"
+
+static char folder[] = "/tmp/tunfilter-test-XXXXXX", script[64], outside[] = "/etc/passwd";
+
+static int opens(const char *path, int flags)
+{
+	int fd = open(path, flags, 0600);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static void *run_thread(void *arg)
+{
+	return arg;
+}
+
+/* In the child: each line is what went wrong. */
+static int try_all(int unsafe)
+{
+	struct tf_options options = {.script = script, .unsafe = unsafe};
+	struct tf_error error = {0};
+	char new_file[80], type[] = "x", *argv[] = {"/bin/true", NULL};
+	int files = tf_landlock_version() > 0, bad = 0, fd;
+	pthread_t thread;
+	void *came_back = NULL;
+
+#define MUST(what)                                                   \
+	do {                                                         \
+		if (!(what)) {                                       \
+			bad++;                                       \
+			fprintf(stderr, "not so: %s\n", #what);      \
+		}                                                    \
+	} while (0)
+	snprintf(new_file, sizeof(new_file), "%s/new", folder);
+	MUST(tf_privileges_drop(&options, 0, &error) == 0);
+	MUST(opens(script, O_RDONLY));
+	MUST(geteuid() != 0 || setuid(1) < 0 || unsafe);
+	if (unsafe) {
+		MUST(opens(outside, O_RDONLY));
+		return bad;
+	}
+	MUST(!files || !opens(outside, O_RDONLY));
+	MUST(!files || !opens(new_file, O_WRONLY | O_CREAT));
+	MUST(!files || !opens(script, O_WRONLY));
+	MUST(execv(argv[0], argv) < 0);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	MUST(fd < 0 && errno == EPERM);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	MUST(fd < 0 && errno == EPERM);
+	MUST(fork() < 0);
+	MUST(ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0);
+	MUST(kill(getppid(), 0) < 0);
+	MUST(ioctl(STDIN_FILENO, TIOCSTI, type) < 0 && errno == EPERM);
+	MUST(unlink(script) < 0);
+	MUST(rename(script, new_file) < 0);
+	MUST(mkdir(new_file, 0700) < 0);
+	MUST(chmod(script, 0777) < 0);
+	MUST(syscall(SYS_unshare, 0) < 0 && errno == EPERM);
+	MUST(syscall(SYS_mount, "none", folder, "tmpfs", 0, NULL) < 0);
+	MUST(syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0) < 0 && errno == EPERM);
+	MUST(syscall(SYS_bpf, 0, NULL, 0) < 0 && errno == EPERM);
+	/* A run needs these. */
+	MUST(pthread_create(&thread, NULL, run_thread, &fd) == 0 && pthread_join(thread, &came_back) == 0 &&
+	     came_back == &fd);
+	MUST(malloc(1 << 24) != NULL);
+	return bad;
+}
+
+static int in_child(int unsafe)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(try_all(unsafe));
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static void a_script_can_read_its_folder_and_no_more(void **state)
+{
+	const char *preloaded = getenv("LD_PRELOAD");
+
+	(void)state;
+	if (preloaded && strstr(preloaded, "vgpreload")) /* which needs system calls of its own */
+		return;
+#ifdef TF_SANITIZED
+	return;
+#endif
+	assert_int_equal(in_child(0), 0);
+}
+
+static void unsafe_lifts_it(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(1), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_script_can_read_its_folder_and_no_more),
+		cmocka_unit_test(unsafe_lifts_it),
+	};
+	FILE *file;
+	int failed;
+
+	if (!mkdtemp(folder))
+		return 1;
+	snprintf(script, sizeof(script), "%s/rules.lua", folder);
+	file = fopen(script, "w");
+	if (!file || fclose(file) != 0)
+		return 1;
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	unlink(script);
+	rmdir(folder);
+	return failed;
+}
