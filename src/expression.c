@@ -7,6 +7,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "bounded.h"
 #include "classify.h"
 #include "segment.h"
 #include "system.h"
@@ -447,6 +448,6 @@ int tf_expression_match(struct tf_expression *expression, struct tf_packet *pack
 		return selected.count != 0;
 	tf_settle(packet);
 	len = packet->len + prefix;
-	return bpf_filter(variant->program.bf_insns, packet->data - prefix, len + packet->missing,
-			  len) != 0;
+	return tf_bounded_filter(&variant->program, packet->data - prefix, len + packet->missing,
+				 len) != 0;
 }
