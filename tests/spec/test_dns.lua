@@ -288,10 +288,10 @@ local function survives(bytes)
    return 1
 end
 
-test("100,000 mutations are read without an error, and what was read can be written", function()
+test("25,000 mutations are read without an error, and what was read can be written", function()
    math.randomseed(11)
    local read = 0
-   for i = 1, 100000 do
+   for i = 1, 25000 do
       local bytes = vectors[i % 500 + 1][i % 2 + 2]
       for _ = 1, math.random(4) do
          local at = math.random(#bytes)
@@ -304,7 +304,7 @@ test("100,000 mutations are read without an error, and what was read can be writ
          dns.parse(bytes)
       end
    end
-   assert(read > 1000, read)
+   assert(read > 250, read)
 end)
 
 test("messages of 64 KiB that are made to be slow", function()
