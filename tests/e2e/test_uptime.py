@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 from scapy.layers.inet import ICMP, IP, UDP
@@ -10,6 +12,7 @@ from scapy.packet import Raw
 
 import harness
 import lab_tools
+import transfer
 
 HEADER = 'local tf = require "tunfilter"\n'
 LIMIT = "300"
@@ -114,6 +117,32 @@ def test_a_timer(place, lab):
                      % LIMIT, running.stderr, re.M), running.stderr
 
 
+# The same, as one sees it who pings; ping -s 101 is the word.
+LISTED = {**{what: ENDLESS[what] for what in ("an empty loop", "a compiled loop", "a loop in a coroutine", "a pattern")},
+          **{what: GREEDY[what] for what in ("string.rep", "a table")},
+          "recursion": "local function f() return 1 + f() end f()"}
+SEES = {"string.rep": "wants more memory .*started afresh", "recursion": "stack overflow",
+        "a table": "(wants more memory|did not come back) .*started afresh"}
+
+
+@pytest.mark.parametrize("what", LISTED)
+def test_a_ping_resumes(place, what):
+    """Beside a ping that goes on all the time; addresses and routes of both hosts are what they were."""
+    rules = HEADER + "tf.on_packet('icmp', function(pkt)\n  if #pkt.payload == 101 then\n    %s\n  end\nend)\n" % LISTED[what]
+    look = "(ip -o addr; ip route show table all; nsenter --net=/proc/1/fd/101 sh -c 'ip -o addr; ip route show table all')"
+    with lab_tools.start(place, "%s > before; ping -i 0.2 right >&2 & ping -c 1 -W 1 -s 101 right >&2; read line < %s; "
+                         "%s > after; exit 5" % (look, place_fifo(place), look), "--memory-limit", "64", "--time-limit", LIMIT,
+                         rules=rules) as lab:
+        lab.wait_for(r"rules\d+\.lua:[24].* %s" % SEES.get(what, "did not come back within .*started afresh"), 60)
+        seen = len(lab.stderr)
+        harness.wait_until(lambda: len(re.findall("64 bytes from .*icmp_seq", lab.stderr[seen:])) > 3, 60)
+        with open(place.path / "go", "w") as go:
+            go.write("go\n")
+        assert lab.end() == 5, lab.stderr
+    before, after = ((place.path / name).read_text() for name in ("before", "after"))
+    assert before == after and "10.77.0.1" in before and "10.77.0.2" in before
+
+
 def worker_of(pid):
     """The worker of a supervisor."""
     children = [int(word) for word in open("/proc/%d/task/%d/children" % (pid, pid)).read().split()]
@@ -142,9 +171,56 @@ def test_a_kill_of_the_worker(place):
 
 def place_fifo(place):
     path = place.path / "go"
+    path.unlink(missing_ok=True)
     os.mkfifo(path, 0o666)
     path.chmod(0o666)
     return path
+
+
+def kill_workers(lab, times):
+    """Kills the worker that serves, and the next, each when packets have passed by it."""
+    supervisor = lab_tools.child(lab.lab, "tunfilter")
+    for count in range(times):
+        first = worker_of(supervisor)
+        before = passed(lab)
+        harness.wait_until(lambda: passed(lab) > before + 100, 60, lambda: "no packet passes any more")
+        os.kill(first, signal.SIGKILL)
+        harness.wait_until(lambda: lab.stderr.count("is started afresh") > count, 60)
+        harness.wait_until(lambda: worker_of(supervisor) not in (None, first), 60)
+    before = passed(lab)
+    harness.wait_until(lambda: passed(lab) > before + 100, 60, lambda: "no packet passes any more")
+
+
+def passed(lab):
+    """How many packets were forwarded, by the table that it prints now."""
+    before = len(harness.tables(lab.stderr))
+    lab.signal(signal.SIGUSR1)
+    found = harness.wait_until(lambda: harness.tables(lab.stderr)[before:], 60)
+    return sum(found[0]["forwarded"])
+
+
+def test_a_connection_outlives_workers(place):
+    """All bytes arrive, whatever was in the hands of those that were killed under full load."""
+    for name in ("enough", "sent", "came"):
+        (place.path / name).unlink(missing_ok=True)
+    tool = "%s %s " % (sys.executable, place.file("transfer.py", Path(transfer.__file__).read_text()))
+    with lab_tools.start(place, "exec %s fetch right 5000 > came" % tool, "--on-right",
+                         "%s serve_until 5000 enough > sent" % tool) as lab:
+        kill_workers(lab, 3)
+        (place.path / "enough").touch()
+        assert lab.end() == 0, lab.stderr
+    sent, came = ((place.path / name).read_text() for name in ("sent", "came"))
+    assert sent == came and int(came.split()[1]) > 1 << 20
+
+
+def test_iperf3_outlives_workers(place):
+    with lab_tools.start(place, "exec iperf3 -c right -t 1000 -i 0.2 --forceflush", "--on-right", "iperf3 -s -1") as lab:
+        kill_workers(lab, 2)
+        before = len(lab.stderr)
+        harness.wait_until(lambda: re.search(r" sec +(?!0\.00 )[\d.]+ \w", lab.stderr[before:]), 60)
+        lab.signal(signal.SIGINT)
+        lab.end()
+    assert "the client has terminated" in lab.stderr  # not before that
 
 
 @pytest.mark.parametrize("verdict", ["drop", "forward"])

@@ -1,10 +1,13 @@
 """A TCP transfer of so many bytes, for hosts of tests: both ends by themselves, and what has to arrive.
 
 python3 transfer.py serve PORT BYTES       waits for one connection, and sends
+python3 transfer.py serve_until PORT FILE  sends until the file is there, and prints what fetch has to print
 python3 transfer.py fetch ADDRESS PORT     prints the SHA-256 of what comes, and how much it was
 """
 
 import hashlib
+import itertools
+import os
 import socket
 import sys
 import time
@@ -25,7 +28,7 @@ def digest(count):
     return "%s %d\n" % (sha.hexdigest(), count)
 
 
-def serve(port, count):
+def accept(port):
     if socket.has_dualstack_ipv6():
         server = socket.create_server(("", int(port)), family=socket.AF_INET6, dualstack_ipv6=True)
     else:
@@ -33,9 +36,23 @@ def serve(port, count):
     server.settimeout(120)
     connection, _ = server.accept()
     connection.settimeout(120)
-    with connection:
+    return connection
+
+
+def serve(port, count):
+    with accept(port) as connection:
         for block in blocks(int(count)):
             connection.sendall(block)
+
+
+def serve_until(port, path):
+    sha, count = hashlib.sha256(), 0
+    with accept(port) as connection:
+        for block in itertools.takewhile(lambda _: not os.path.exists(path), blocks(1 << 50)):
+            connection.sendall(block)
+            sha.update(block)
+            count += len(block)
+    print(sha.hexdigest(), count)
 
 
 def fetch(address, port):
@@ -55,4 +72,4 @@ def fetch(address, port):
 
 
 if __name__ == "__main__":
-    {"serve": serve, "fetch": fetch}[sys.argv[1]](*sys.argv[2:])
+    {"serve": serve, "serve_until": serve_until, "fetch": fetch}[sys.argv[1]](*sys.argv[2:])
