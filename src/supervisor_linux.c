@@ -75,7 +75,7 @@ static uint64_t now_ns(void)
 	return uv_hrtime();
 }
 
-/* Those that end a run or print its table, and what else wakes us; not what nohup has ignored. */
+/* Those that end a run or print its table, and what else wakes us; not SIGHUP where nohup had it ignored. */
 static void signal_set(sigset_t *set)
 {
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCHLD, SIGCONT};
@@ -83,8 +83,8 @@ static void signal_set(sigset_t *set)
 
 	sigemptyset(set);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		if (sigaction(signals[i], NULL, &action) != 0 || action.sa_handler != SIG_IGN ||
-		    signals[i] == SIGCHLD)
+		if (signals[i] != SIGHUP || sigaction(SIGHUP, NULL, &action) != 0 ||
+		    action.sa_handler != SIG_IGN)
 			sigaddset(set, signals[i]);
 }
 

@@ -1,6 +1,7 @@
 """Fixtures; what they stand on is in harness.py and wire.py."""
 
 import logging
+import signal
 import warnings
 
 import pytest
@@ -9,6 +10,8 @@ import harness
 
 logging.getLogger("scapy").setLevel(logging.ERROR)  # it looks for routes when it is imported
 warnings.filterwarnings("ignore", module="scapy")
+# A shell's "&" has it ignored, which the programs that tests start would have too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

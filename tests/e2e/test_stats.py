@@ -98,6 +98,18 @@ def test_a_signal_ends_the_run_with_status_0_and_the_table(place, number):
     assert running.table()["in"] == [0, 0]
 
 
+def test_a_run_in_a_shells_background_hears_sigint(place):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as "tunfilter rules.lua &" in a script has it
+    try:
+        with harness.Run(place, harness.PASS) as running:
+            running.wait_for("callback")
+            running.signal(signal.SIGINT)
+            running.wire.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert running.status == 0
+
+
 def ended(pid):
     try:
         with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as stat:
