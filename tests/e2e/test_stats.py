@@ -88,9 +88,9 @@ def test_a_table_every_so_often(lab):
     assert running.table()["in"] == [1, 0]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_the_run_with_status_0_and_the_table(place, number):
-    with harness.Run(place, harness.PASS) as running:
+@pytest.mark.parametrize("number, options", [(signal.SIGINT, []), (signal.SIGTERM, []), (signal.SIGHUP, ["--no-reload"])])
+def test_a_signal_ends_the_run_with_status_0_and_the_table(place, number, options):
+    with harness.Run(place, harness.PASS, *options) as running:
         running.wait_for("callback")
         running.signal(number)
         running.wire.wait()
