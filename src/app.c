@@ -343,6 +343,7 @@ static void run_seat(void *arg)
 {
 	struct seat *seat = arg;
 
+	tf_life_thread(seat->app->life, tf_worker_script(seat->worker));
 	tf_worker_run(seat->worker);
 }
 
@@ -361,8 +362,10 @@ static void run(struct tf_app *app)
 	if (err < 0 && stop(app, TF_EXIT_SYSTEM))
 		tf_log(TF_LOG_ERROR, "no thread for a worker: %s", uv_strerror(err));
 	tf_worker_run(app->seats->worker);
-	while (threads-- > 1)
+	while (threads-- > 1) {
 		uv_thread_join(&app->seats[threads].thread);
+		tf_life_thread(app->life, tf_worker_script(app->seats[threads].worker)); /* for on_stop */
+	}
 	tf_life_heard(app->life);
 }
 

@@ -71,6 +71,8 @@ static struct tf_look look(struct tf_guards *guards, uint64_t now, uint64_t limi
 			continue;
 		found.limit = limit * atomic_load(&guards->slot[i].times);
 		due = (entered > grace ? entered : grace) + found.limit;
+		if (entered == atomic_load(&guards->slot[i].excused) && due < atomic_load(&guards->slot[i].until))
+			due = atomic_load(&guards->slot[i].until);
 		if (due <= now) {
 			found.hung = i;
 			return found;

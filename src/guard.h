@@ -24,6 +24,9 @@ struct tf_guard {
 	_Alignas(64) _Atomic uint64_t entered; /* when, the last time: ns, the clock of uv_hrtime() */
 	_Atomic uint64_t left;		       /* the `entered` of the last call that came back */
 	_Atomic uint32_t times;		       /* limits that this call may take */
+	_Atomic uint32_t thread;	       /* the system's number of the one it runs on; 0: the first */
+	/* The watcher's: the call that was entered at `excused` may stay until then at least. */
+	_Atomic uint64_t excused, until;
 };
 
 struct tf_guards {

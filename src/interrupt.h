@@ -25,7 +25,7 @@ int tf_interrupted(void);
  */
 void tf_interrupt_watch(void (*ask)(void *arg), void *arg);
 
-/* Starts a thread that no signal interrupts; for uv_thread_join. 0, or a libuv code. */
+/* Starts a thread that no signal interrupts, but a fault of its own; for uv_thread_join. 0, or a libuv code. */
 int tf_interrupt_thread(uv_thread_t *thread, void (*run)(void *arg), void *arg);
 
 /* The run is ending, and may take its time until another signal comes. */

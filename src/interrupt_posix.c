@@ -82,10 +82,13 @@ void tf_interrupt_watch(void (*ask)(void *arg), void *arg)
 
 int tf_interrupt_thread(uv_thread_t *thread, void (*run)(void *arg), void *arg)
 {
+	static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 	sigset_t all, before;
 	int err;
 
 	sigfillset(&all);
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		sigdelset(&all, faults[i]);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	err = uv_thread_create(thread, run, arg);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -36,11 +36,19 @@ static int wait_readable(int channel)
 	return 1;
 }
 
-/* The slot that is inside Lua, where the supervisor has not said which: a crash is anybody's. */
+static int is_ours(const struct tf_guard *guard)
+{
+	unsigned int thread = atomic_load(&guard->thread);
+
+	return (pid_t)(thread ? thread : (unsigned int)getpid()) == gettid();
+}
+
+/* The slot that is inside Lua on this thread, which has crashed. */
 static unsigned int slot_inside(struct tf_guards *guards)
 {
 	for (unsigned int i = 0; i < TF_GUARD_SLOTS; i++)
-		if (atomic_load(&guards->slot[i].entered) != atomic_load(&guards->slot[i].left))
+		if (atomic_load(&guards->slot[i].entered) != atomic_load(&guards->slot[i].left) &&
+		    is_ours(&guards->slot[i]))
 			return i;
 	return TF_GUARD_SLOTS;
 }
@@ -84,23 +92,30 @@ static void on_nothing(int number)
 	(void)number;
 }
 
+/* A stack overflow has no room for a handler; a sanitizer has a stack already. */
+static void set_stack(void)
+{
+	static _Thread_local uint8_t memory[ALTERNATE_STACK];
+	stack_t stack = {.ss_sp = memory, .ss_size = sizeof(memory)}, before;
+
+	if (sigaltstack(NULL, &before) == 0 && before.ss_flags & SS_DISABLE)
+		sigaltstack(&stack, NULL);
+}
+
 /* The terminal's signals are the supervisor's to hear. A program that a script starts has them again. */
 static void set_signals(void)
 {
 	static const int others[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
 	static const int ends[] = {TF_SIGNAL_HUNG, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 	struct sigaction action = {.sa_handler = on_nothing, .sa_flags = SA_RESTART}, before;
-	static uint8_t memory[ALTERNATE_STACK];
-	stack_t stack = {.ss_sp = memory, .ss_size = sizeof(memory)};
 	sigset_t none;
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		if (sigaction(others[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
 			sigaction(others[i], &action, NULL);
 	action.sa_handler = on_end;
-	action.sa_flags = (int)SA_RESETHAND | SA_NODEFER;
-	if (sigaltstack(&stack, NULL) == 0)
-		action.sa_flags |= SA_ONSTACK;
+	action.sa_flags = (int)SA_RESETHAND | SA_NODEFER | SA_ONSTACK;
+	set_stack();
 	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
 		/* A sanitizer has handlers of its own, and more to say. */
 		if (ends[i] == TF_SIGNAL_HUNG ||
@@ -116,6 +131,19 @@ void tf_life_begin(struct tf_life *life)
 	tf_guard_use(&life->page->guards, ring, exhausted);
 	tf_files_use(life->page->files, sizeof(life->page->files));
 	set_signals();
+}
+
+void tf_life_thread(struct tf_life *life, const struct tf_script *script)
+{
+	sigset_t hung;
+
+	for (unsigned int i = 0; i < TF_GUARD_SLOTS; i++)
+		if (tf_guard_script(i) == script)
+			atomic_store(&life->page->guards.slot[i].thread, (unsigned int)gettid());
+	set_stack();
+	sigemptyset(&hung);
+	sigaddset(&hung, TF_SIGNAL_HUNG);
+	pthread_sigmask(SIG_UNBLOCK, &hung, NULL);
 }
 
 enum tf_role tf_life_role(const struct tf_life *life)

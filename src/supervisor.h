@@ -15,6 +15,7 @@
 #include "stats.h"
 
 struct tf_life;
+struct tf_script;
 
 /* What a life is for. */
 enum tf_role {
@@ -67,6 +68,9 @@ uint64_t *tf_life_capture(struct tf_life *life);
 
 /* Waits until it is this life's turn to move packets. 0, or -1: it never will be. */
 int tf_life_wait(struct tf_life *life);
+
+/* This thread runs a script from now on; before anybody says so, the program's first does. */
+void tf_life_thread(struct tf_life *life, const struct tf_script *script);
 
 /* The handover is written. */
 void tf_life_saved(struct tf_life *life);

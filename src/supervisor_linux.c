@@ -15,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,6 +30,7 @@
 #define WORDS_NS    (100 * (uint64_t)NS_PER_MS)	 /* for a hung one to say what it is at */
 #define SETTLE_NS   (100 * (uint64_t)NS_PER_MS)	 /* from a change of a file on: more may follow */
 #define FAILURES    5 /* so many in a row, each soon after the one before, and we try no more */
+#define STARVED	    4 /* so many limits more for a call that the machine gave too little time */
 #define SOON_NS     (10000 * (uint64_t)NS_PER_MS) /* and as many time limits */
 
 struct child {
@@ -40,6 +42,7 @@ struct child {
 	uint64_t looked, look; /* the last look at its guards, and the next; 0: when it rings */
 	uint64_t hung;	       /* ns that its script was given and did not keep to; 0: it is well */
 	uint64_t doom;	       /* when it is killed; 0: not */
+	struct tf_usage usage[TF_GUARD_SLOTS];
 };
 
 /* How far a reload has come. `next` is the child that it is about, but for SAVING. */
@@ -458,9 +461,17 @@ static void on_channel(struct supervisor *supervisor, struct child *child, int e
 /* Looks whether a child's script has come back. */
 static void look(struct supervisor *supervisor, struct child *child, uint64_t now)
 {
-	struct tf_look seen = tf_guards_look(&child->page->guards, now, supervisor->limit, child->looked,
-					     supervisor->grace);
+	struct tf_guards *guards = &child->page->guards;
+	struct tf_guard *late;
+	struct tf_look seen;
+	uint64_t end;
 
+	tf_usage_note(child->usage, child->pid, guards, now);
+	do {
+		seen = tf_guards_look(guards, now, supervisor->limit, child->looked, supervisor->grace);
+		late = &guards->slot[seen.hung < 0 ? 0 : seen.hung];
+		end = atomic_load(&late->entered) + seen.limit + STARVED * supervisor->limit;
+	} while (seen.hung >= 0 && tf_usage_excuses(&child->usage[seen.hung], child->pid, late, now, end));
 	child->looked = now;
 	child->look = seen.next;
 	if (seen.hung < 0)
@@ -468,7 +479,8 @@ static void look(struct supervisor *supervisor, struct child *child, uint64_t no
 	child->hung = seen.limit;
 	child->doom = now + WORDS_NS;
 	atomic_store(&child->page->hung, seen.hung + 1);
-	kill(child->pid, TF_SIGNAL_HUNG);
+	if (syscall(SYS_tgkill, child->pid, (pid_t)atomic_load(&late->thread), TF_SIGNAL_HUNG) < 0)
+		kill(child->pid, TF_SIGNAL_HUNG);
 }
 
 /* Does what is due for a child; when there is more, or UINT64_MAX. */

@@ -107,6 +107,12 @@ int tf_life_listen(struct tf_life *life, uv_loop_t *loop, const struct tf_orders
 	return 0;
 }
 
+void tf_life_thread(struct tf_life *life, const struct tf_script *script)
+{
+	(void)life;
+	(void)script;
+}
+
 void tf_life_ready(struct tf_life *life)
 {
 	if (life->ready)

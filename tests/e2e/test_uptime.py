@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,41 @@ def test_a_callback_that_waits_without_working(place, lab):
     with lab(rules("os.execute 'sleep 1000'"), "--unsafe", "--time-limit", LIMIT) as running:
         triggers(running)
     assert re.search(r"rules\d+\.lua:2 did not come back within %s ms" % LIMIT, running.stderr), running.stderr
+
+
+STOPS = "require('ffi').cdef 'int raise(int);' require('ffi').C.raise(%d)" % signal.SIGSTOP
+
+
+@pytest.mark.parametrize("what", ["goes on", "does not"])
+def test_a_callback_that_gets_no_processor(place, lab, what):
+    """It is late without a fault of its own: it has five limits' time."""
+    with lab(rules(STOPS), "--unsafe", "--time-limit", "1000" if what == "goes on" else "100") as running:
+        if what == "goes on":
+            running.left.send(packet("now"))
+            worker = worker_of(lab_tools.child(lab_tools.child(running.pid, "tunfilter-lab"), "tunfilter"))
+            harness.wait_until(lambda: open("/proc/%d/stat" % worker).read().rpartition(") ")[2][0] == "T")
+            time.sleep(1.7)
+            os.kill(worker, signal.SIGCONT)
+            assert running.right.receive(1, timeout=60) == [packet("now")]
+        else:
+            triggers(running)
+            assert "did not come back within 100 ms" in running.stderr
+    assert ("afresh" in running.stderr) == (what == "does not"), running.stderr
+
+
+@pytest.mark.parametrize("fault", ["a hang", "a crash"])
+def test_a_second_worker(place, lab, fault):
+    """What its callback was at is found on its thread, whichever it is."""
+    if fault == "a crash" and harness.SANITIZED:
+        pytest.skip("a sanitizer takes the signals for itself")
+    text = {"a hang": "while true do end", "a crash": "require('ffi').cast('int *', 8)[0] = 1"}[fault]
+    script = HEADER + "tf.on_packet('udp', function(pkt)\n  if tf.worker == 1 then return end\n  %s\nend)\n" % text
+    with lab(script, "--workers", 2, "--unsafe", "--time-limit", LIMIT) as running:
+        for number in range(64):  # flows
+            running.left.send(bytes(IP(src="198.51.100.1", dst="203.0.113.1") / UDP(sport=9 + number, dport=9)))
+        running.wait_for("afresh", 60)
+    assert re.search(r"rules\d+\.lua:2.* the script is started afresh\n\tpacket \d+ from left, 28 bytes: IP 198.51.100.1",
+                     running.stderr), running.stderr
 
 
 def test_a_timer(place, lab):

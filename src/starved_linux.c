@@ -1,0 +1,77 @@
+/* Whether a call is late by its own fault: what /proc says of the thread that it runs on. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "supervisor_linux.h"
+
+#define WINDOW_NS 50000000u /* what was used in less time than that says nothing */
+#define SHARE	  10	    /* who has had this part of a processor was not starved: others have theirs */
+
+/* A file of the thread's, as a text; 0 or -1. */
+static int read_thread(pid_t pid, const struct tf_guard *guard, const char *name, char *text, size_t size)
+{
+	unsigned int thread = atomic_load(&guard->thread);
+	char path[80], self[16] = "";
+	ssize_t n;
+	int fd;
+
+	/* A /proc of another namespace numbers others so. */
+	if (readlink("/proc/self", self, sizeof(self) - 1) < 0 || atoi(self) != getpid())
+		return -1;
+	snprintf(path, sizeof(path), "/proc/%d/task/%u/%s", (int)pid, thread ? thread : (unsigned int)pid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	n = read(fd, text, size - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return n > 0 ? 0 : -1;
+}
+
+/* Nanoseconds of a processor; UINT64_MAX where it can't be told. */
+static uint64_t used_by(pid_t pid, const struct tf_guard *guard)
+{
+	char text[128];
+
+	return read_thread(pid, guard, "schedstat", text, sizeof(text)) < 0 ? UINT64_MAX : strtoull(text, NULL, 10);
+}
+
+/* It waits for what is not a processor, or is no more. */
+static int sleeps(pid_t pid, const struct tf_guard *guard)
+{
+	char text[256];
+	const char *name_end;
+
+	if (read_thread(pid, guard, "stat", text, sizeof(text)) < 0)
+		return 1;
+	name_end = strrchr(text, ')');
+	return name_end == NULL || strlen(name_end) < 3 || strchr("SZX", name_end[2]) != NULL;
+}
+
+void tf_usage_note(struct tf_usage *usage, pid_t pid, const struct tf_guards *guards, uint64_t now)
+{
+	for (int i = 0; i < TF_GUARD_SLOTS; i++) {
+		const struct tf_guard *guard = &guards->slot[i];
+		uint64_t entered = atomic_load(&guard->entered);
+
+		if (entered != atomic_load(&guard->left) && entered != usage[i].entered)
+			usage[i] = (struct tf_usage){entered, now, used_by(pid, guard)};
+	}
+}
+
+int tf_usage_excuses(const struct tf_usage *usage, pid_t pid, struct tf_guard *guard, uint64_t now, uint64_t end)
+{
+	uint64_t window = now - usage->seen, used;
+
+	if (usage->entered != atomic_load(&guard->entered) || usage->used == UINT64_MAX || now >= end || sleeps(pid, guard))
+		return 0;
+	used = used_by(pid, guard);
+	if (used == UINT64_MAX || (window >= WINDOW_NS && used - usage->used >= window / SHARE))
+		return 0;
+	atomic_store(&guard->until, now + WINDOW_NS);
+	atomic_store(&guard->excused, usage->entered);
+	return 1;
+}
