@@ -22,6 +22,20 @@
 #define CONFINES 1
 #endif
 
+/* Whether there is such a user where we are: in a user namespace only few may be. */
+static int is_mapped(unsigned long uid)
+{
+	FILE *file = fopen("/proc/self/uid_map", "re");
+	unsigned long first, count;
+	int found = file == NULL;
+
+	while (file != NULL && !found && fscanf(file, "%lu %*u %lu", &first, &count) == 2)
+		found = uid >= first && uid - first < count;
+	if (file != NULL)
+		fclose(file);
+	return found;
+}
+
 /* Who the script is to be; NULL: who we are. */
 static int find_user(const struct tf_options *options, struct passwd **out, struct tf_error *error)
 {
@@ -34,8 +48,13 @@ static int find_user(const struct tf_options *options, struct passwd **out, stru
 			return tf_error_set(error, TF_EOPTION, "--user: there is no user '%.80s'", options->user);
 		if (geteuid() != 0 && (*out)->pw_uid != geteuid())
 			return tf_error_set(error, TF_EOPTION, "--user: only root can become '%.80s'", options->user);
-	} else if (sudo != NULL && geteuid() == 0) {
+	} else if (sudo != NULL && geteuid() == 0 && is_mapped(strtoul(sudo, NULL, 10))) {
 		*out = getpwuid((uid_t)strtoul(sudo, NULL, 10));
+		if (*out == NULL)
+			return tf_error_set(error, TF_EOPTION,
+					    "SUDO_UID is %.20s, whom the system does not know: say with --user "
+					    "as whom the script is to run",
+					    sudo);
 	}
 	return 0;
 }
@@ -50,14 +69,18 @@ static int become(const struct passwd *user, struct tf_error *error)
 	return 0;
 }
 
+/* What exec may give at most: nothing. Takes a right that goes with the user. */
+static void bound_capabilities(void)
+{
+	for (unsigned long cap = 0; cap <= CAP_LAST_CAP; cap++)
+		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+}
+
 static int drop_capabilities(struct tf_error *error)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[2] = {{0}};
 
-	/* Without the right to it the set cannot grow back either: it bounds what exec gives. */
-	for (unsigned long cap = 0; cap <= CAP_LAST_CAP; cap++)
-		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (syscall(SYS_capset, &header, none) < 0)
 		return tf_error_set(error, -errno, "cannot give capabilities up: %s", strerror(errno));
@@ -83,6 +106,7 @@ int tf_privileges_drop(const struct tf_options *options, int aloud, struct tf_er
 	tzset(); /* while its file can be read */
 	folder_of(options->script, folder, sizeof(folder));
 	err = find_user(options, &user, error);
+	bound_capabilities();
 	if (err == 0)
 		err = become(user, error);
 	if (err == 0)

@@ -42,6 +42,11 @@ def supervisor(running):
     return lab_tools.child(lab_tools.child(running.pid, "tunfilter-lab"), "tunfilter")
 
 
+def children(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid), encoding="ascii") as words:
+        return {int(word) for word in words.read().split()}
+
+
 def passes(running, text="x"):
     """What a packet with this payload comes out as."""
     running.left.send(packet(text + "?"))
@@ -137,6 +142,55 @@ def test_what_passes_over(place, lab):
             assert payloads(running.right.receive(1, timeout=20)) == ["held"]
         assert out == ["2 2 3 1 stopped,b,c"]
     assert re.search("counter +all +3$", running.stderr, re.M)
+
+
+def test_the_next_one_dies_while_the_first_one_ends(place, lab):
+    """Then nobody has the packets; the script as it is now is started afresh, and the run goes on."""
+    slow = marks("1") + """tf.on_stop(function()
+       tf.log "ending"
+       local sum = 0
+       for i = 1, 1e9 do sum = sum + i end
+    end)
+    """
+    path = place.script(slow)
+    with lab(path, "--no-offload", "--time-limit", "20000") as running:
+        assert passes(running) == ["x1"]
+        pid = supervisor(running)
+        first, = children(pid)
+        save(path, marks("2"))
+        running.wait_for("ending")
+        after, = children(pid) - {first}
+        os.kill(after, signal.SIGKILL)
+        running.wait_for("the worker was ended by signal 9", timeout=60)
+        assert passes(running) == ["x2"]
+    assert running.status == 0
+
+
+def test_each_worker_keeps_its_own(place, lab):
+    """Of several workers every one goes on with what it kept, and with its flows."""
+    path = place.script(HEADER + """
+    tf.flow.keep = true
+    tf.keep.mine = tf.keep.mine or tf.worker
+    tf.on_packet("udp", function(pkt)
+       local flow = tf.flow(pkt)
+       flow.count = (flow.count or 0) + 1
+       tf.keep.seen = (tf.keep.seen or 0) + 1
+       pkt.payload = ("%d %d %03d %03d"):format(tf.worker, tf.keep.mine, tf.keep.seen, flow.count)
+    end)
+    """)
+    seen = {}
+    with lab(path, "--no-offload", "--workers", "2") as running:
+        for turn in range(4):
+            if turn > 0:
+                os.kill(supervisor(running), signal.SIGHUP)
+                harness.wait_until(lambda: running.stderr.count("loaded anew") == turn)
+            for sport in range(20, 44):
+                running.left.send(packet("12345678901", sport=sport))
+                out = [int(word) for word in payloads(running.right.receive(1, timeout=20))[0].split()]
+                seen[out[0]] = seen.get(out[0], 0) + 1
+                assert out == [out[0], out[0], seen[out[0]], turn + 1]
+    assert sorted(seen) == [1, 2] and running.status == 0
+    assert running.table()["forwarded"] == [96, 0]
 
 
 def test_a_script_that_was_given_up_comes_back(place, lab):
