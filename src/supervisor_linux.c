@@ -289,16 +289,18 @@ static void on_next_end(struct supervisor *supervisor, int status)
 	if (supervisor->watch) /* mending one of its files is a reason to try again */
 		tf_watch_add(supervisor->watch, child.page->files, sizeof(child.page->files));
 	forget(&supervisor->next);
+	if (reload == HANDING) /* the one that serves is ending: another has to follow it */
+		return;
 	supervisor->reload = RESTING;
 	if (reload == TRYING && !has_died(&child, status) && WEXITSTATUS(status) == TF_EXIT_OK) {
 		supervisor->reload = SAVING;
 		say(&supervisor->serving, TF_SAY_SAVE);
-	} else if (reload != HANDING) {
+	} else {
 		tf_log(TF_LOG_WARNING, "%s is not loaded anew: the script that runs goes on",
 		       supervisor->what->options->script);
 		if (supervisor->wanted)
 			begin_reload(supervisor);
-	} /* else nobody is left when the one that serves has ended: see there */
+	}
 }
 
 /* The one that serves has ended by itself, or died: what now. */
@@ -317,7 +319,8 @@ static void on_serving_end(struct supervisor *supervisor, int status)
 	supervisor->serving.page = child.page; /* another one has the other, so that this can be read */
 	if (supervisor->done)
 		return;
-	if (!died && supervisor->reload != HANDING && (child.role != TF_ROLE_AFRESH || child.ready || WEXITSTATUS(status) != TF_EXIT_SCRIPT)) {
+	if (!died && (supervisor->reload != HANDING || supervisor->wished != 0) &&
+	    (child.role != TF_ROLE_AFRESH || child.ready || WEXITSTATUS(status) != TF_EXIT_SCRIPT)) {
 		finish(supervisor, WEXITSTATUS(status));
 		return;
 	}
@@ -325,7 +328,7 @@ static void on_serving_end(struct supervisor *supervisor, int status)
 	if (died && (supervisor->wished != 0 || !supervisor->begun)) {
 		report(supervisor, &child, status, "");
 		finish(supervisor, TF_EXIT_SCRIPT);
-	} else if (!died && child.role == TF_ROLE_AFRESH) {
+	} else if (!died && !child.ready) {
 		serve_plainly(supervisor, "can no longer be loaded");
 	} else if (too_often(supervisor)) {
 		if (died)
