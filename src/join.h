@@ -6,8 +6,8 @@
  *   whole   a large packet whose every segment is in the list, in order and unedited: what was read
  *   joined  neighbours of a flow whose headers differ only in what cutting works out by itself:
  *           lengths, identification, sequence number, checksums, PSH and FIN of the last, CWR of
- * the first; all have as much payload as the first but the last, which may have less single  one
- * packet
+ *           the first; all have as much payload as the first but the last, which may have less
+ *   single  one packet
  *
  * Cutting gives every packet a right checksum. So only packets are joined whose checksums are
  * right: the kernel said so, or nobody has computed it yet, or it was computed here to compare.
@@ -68,7 +68,7 @@ struct tf_join {
 	uint8_t kinds;	 /* TF_JOIN_… that may be joined, or go out whole */
 	uint64_t secret; /* so that nobody can choose packets that meet in the table */
 	struct tf_member members[TF_JOIN_PACKETS];
-	uint16_t slots[4 * TF_JOIN_PACKETS]; /* 1 + run by hash of the flow: its latest */
+	uint16_t slots[4 * TF_JOIN_PACKETS]; /* by hash of the flow: its latest run, or TF_JOIN_END */
 };
 
 /* A joiner for a device of this link type; kinds may change between calls. 0 or UV_ENOMEM. */

@@ -1,4 +1,4 @@
-/* The inside of a script, for script.c, report.c and binding.c only. */
+/* The inside of a script, for the files that are part of it: script.c, context.c, report.c, last_words.c and binding*.c. */
 #ifndef TF_SCRIPT_STATE_H
 #define TF_SCRIPT_STATE_H
 
