@@ -90,6 +90,15 @@ int tf_host_map_user(uid_t uid, gid_t gid)
 	return write_file("/proc/self/gid_map", line);
 }
 
+int tf_host_has_terminal(void)
+{
+	int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 void tf_beside_begin(struct tf_beside *beside, int interactive)
 {
 	static const int signals[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};

@@ -54,6 +54,9 @@ void tf_beside_end(struct tf_beside *beside, int restore);
 /* The exit status that stands for a waitpid status: 128 + signal for a signal. */
 int tf_exit_status(int status);
 
+/* Whether this process has a terminal, and it is there still. */
+int tf_host_has_terminal(void);
+
 /* Milliseconds of a clock that only goes forward. */
 uint64_t tf_now_ms(void);
 

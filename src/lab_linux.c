@@ -52,6 +52,7 @@ struct lab {
 	uint64_t deadline;	   /* tf_now_ms() of the next step by time, 0: none */
 	uint64_t heard;		   /* tf_now_ms() of the last signal that asked for an end */
 	char pid[16];		   /* of the lab's process, as it is numbered outside */
+	int had_terminal;
 };
 
 /* An interactive shell ignores SIGTERM. */
@@ -162,7 +163,14 @@ static void reap(struct lab *lab)
 	}
 }
 
-/* Somebody wants the lab to end, or its command. */
+/* A person sent it, not a terminal that goes, nor the shell whose terminal that was. */
+static int wants_reload(const struct lab *lab, const siginfo_t *info)
+{
+	return info->si_signo == SIGHUP && info->si_code != SI_KERNEL && !lab->options.no_reload && lab->filter &&
+	       (lab->phase == WAITING || lab->phase == RUNNING) && (!lab->had_terminal || tf_host_has_terminal());
+}
+
+/* Somebody wants the lab to end, or its command; or the script loaded anew. */
 static void on_signal(struct lab *lab, const siginfo_t *info)
 {
 	int number = info->si_signo, interrupt = number == SIGINT || number == SIGQUIT;
@@ -173,7 +181,9 @@ static void on_signal(struct lab *lab, const siginfo_t *info)
 	if (since < ECHO_MS)
 		return;
 	lab->heard = now;
-	if (lab->phase == ENDING) {
+	if (wants_reload(lab, info)) {
+		kill(lab->filter, SIGHUP);
+	} else if (lab->phase == ENDING) {
 		lab->deadline = now;
 	} else if (!lab->left) {
 		end(lab, 128 + number);
@@ -348,6 +358,7 @@ int tf_command_lab(const struct tf_options *options)
 		tf_log(TF_LOG_ERROR, "no pipe: %s", strerror(errno));
 		return TF_EXIT_SYSTEM;
 	}
+	lab.had_terminal = tf_host_has_terminal();
 	tf_beside_begin(&lab.beside, !options->command_argv);
 	if (mapped)
 		flags |= CLONE_NEWUSER;

@@ -5,7 +5,6 @@
 #include "supervisor.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "host_linux.h"
 #include "log.h"
 #include "privileges_linux.h"
 #include "supervisor_linux.h"
@@ -370,19 +370,10 @@ static void on_wish(struct supervisor *supervisor)
 	}
 }
 
-static int has_terminal(void)
-{
-	int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
-
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
-}
-
 /* A terminal that goes ends the run; a person who sends the signal wants the script loaded anew. */
 static void on_hangup(struct supervisor *supervisor, int code)
 {
-	if (code == SI_KERNEL || !supervisor->watch || (supervisor->had_terminal && !has_terminal()))
+	if (code == SI_KERNEL || !supervisor->watch || (supervisor->had_terminal && !tf_host_has_terminal()))
 		on_wish(supervisor);
 	else
 		begin_reload(supervisor);
@@ -571,7 +562,7 @@ int tf_supervise(const struct tf_supervised *what)
 		tf_log(TF_LOG_ERROR, "nothing to watch a script with: %s", strerror(errno));
 		return TF_EXIT_SYSTEM;
 	}
-	supervisor.had_terminal = has_terminal();
+	supervisor.had_terminal = tf_host_has_terminal();
 	if (!what->options->no_reload && (supervisor.watch = tf_watch_create()) == NULL)
 		tf_log(TF_LOG_WARNING, "the script's file cannot be watched for changes: %s", strerror(errno));
 	serve_by(&supervisor, TF_ROLE_FIRST);

@@ -38,7 +38,7 @@ def catcher(place):
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
 def test_a_signal_to_the_program_reaches_the_command(place, catcher, name):
-    with lab_tools.start(place, catcher) as lab:
+    with lab_tools.start(place, catcher, *(["--no-reload"] if name == "SIGHUP" else [])) as lab:
         lab.wait_for("catching")
         lab.signal(getattr(signal, name))
         assert lab.end() == 9

@@ -53,7 +53,7 @@ def passes(running, text="x"):
     return payloads(running.right.receive(1, timeout=20))
 
 
-@pytest.mark.parametrize("how", ["rename", "in place", "signal"])
+@pytest.mark.parametrize("how", ["rename", "in place", "signal", "signal to the lab"])
 def test_a_saved_script_is_loaded(place, lab, how):
     path = place.script(marks("1"))
     with lab(path, "--no-offload") as running:
@@ -62,10 +62,12 @@ def test_a_saved_script_is_loaded(place, lab, how):
             save(path, marks("2"))
         elif how == "in place":
             path.write_text(marks("2"))
+        elif how == "signal to the lab":
+            running.signal(signal.SIGHUP)
         else:
             os.kill(supervisor(running), signal.SIGHUP)
         running.wait_for("%s is loaded anew" % path)
-        assert passes(running) == ["x1" if how == "signal" else "x2"]
+        assert passes(running) == ["x1" if "signal" in how else "x2"]
     assert running.status == 0
     assert running.table()["forwarded"] == [2, 0]  # of both
 

@@ -171,7 +171,7 @@ def test_a_ping_resumes(place, what):
                          rules=rules) as lab:
         lab.wait_for(r"rules\d+\.lua:[24].* %s" % SEES.get(what, "did not come back within .*started afresh"), 60)
         seen = len(lab.stderr)
-        harness.wait_until(lambda: len(re.findall("64 bytes from .*icmp_seq", lab.stderr[seen:])) > 3, 60)
+        harness.wait_until(lambda: len(re.findall("64 bytes from .*icmp_seq", lab.stderr[seen:])) > 1, 60)
         with open(place.path / "go", "w") as go:
             go.write("go\n")
         assert lab.end() == 5, lab.stderr
