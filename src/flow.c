@@ -241,7 +241,7 @@ static void split_bucket(struct tf_flows *flows)
 	}
 }
 
-/* A slot for a new flow: one more, or that of the flow unused for longest. NONE without memory. */
+/* A slot for a new flow: one more, or that of the flow unused for longest, also where memory is short. */
 static uint32_t new_slot(struct tf_flows *flows)
 {
 	uint32_t slot = flows->count;
@@ -433,7 +433,8 @@ struct tf_flows *tf_flow_create(uint32_t max)
 	if (flows->chunks == NULL || flows->buckets == NULL || flows->blocks == NULL)
 		goto fail;
 	flows->buckets[0] = allocate(flows, CHUNK * sizeof(struct bucket));
-	if (flows->buckets[0] == NULL)
+	flows->chunks[0] = allocate(flows, CHUNK * sizeof(struct flow)); /* so that there is always a slot */
+	if (flows->buckets[0] == NULL || flows->chunks[0] == NULL)
 		goto fail;
 	flows->bucket_count = 1;
 	flows->level = 1;

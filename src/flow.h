@@ -21,7 +21,7 @@ enum { TF_FLOW_NONE = 0xffffffff }; /* the packet is of no flow: not IP, or malf
  * The slot (0 to max - 1) of the packet's flow at this time (seconds, never going back). *fresh is 1 if
  * the slot is a new flow's: then what it had is of another. A flow is new after `idle` seconds
  * without a packet, or 10 (at most idle) after a TCP RST or FINs from both ends, and with a SYN on a
- * connection that has ended. TF_FLOW_NONE also when there is no memory.
+ * connection that has ended. Without memory there are fewer flows than max.
  * batch: the one that the packet is in and whose next packets are likely to be looked up next, so
  * that the memory for them is asked for in time; NULL where there is none.
  */
@@ -41,7 +41,7 @@ struct tf_flow_record {
 /* From the flow unused for longest, slot TF_FLOW_NONE, to the newest: the next one's slot, or TF_FLOW_NONE. */
 TF_EXPORT uint32_t tf_flow_after(const struct tf_flows *flows, uint32_t slot, struct tf_flow_record *record);
 
-/* Makes the flow as the newest one; its slot, or TF_FLOW_NONE without memory. */
+/* Makes the flow as the newest one; its slot, or TF_FLOW_NONE if it is there. */
 TF_EXPORT uint32_t tf_flow_restore(struct tf_flows *flows, const struct tf_flow_record *record);
 
 /* A table for at most max (1 to 16,777,216) flows, or NULL without memory. */

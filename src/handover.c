@@ -1,6 +1,5 @@
 #include "handover.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "log.h"
@@ -68,8 +67,8 @@ static const uint8_t *get(const struct tf_handover *handover, size_t *at, uint64
 static int take_packet(const struct tf_handover *handover, size_t *at, struct tf_pipeline *pipeline)
 {
 	const uint8_t *bytes = get(handover, at, sizeof(struct held));
+	uint8_t copy[TF_HEADROOM + TF_PACKET_MAX];
 	struct held held;
-	uint8_t *copy;
 
 	if (bytes == NULL)
 		return 0;
@@ -77,8 +76,7 @@ static int take_packet(const struct tf_handover *handover, size_t *at, struct tf
 	if (!held.there || held.packet.len > TF_PACKET_MAX || held.side > TF_RIGHT ||
 	    (bytes = get(handover, at, TF_HEADROOM + held.packet.len)) == NULL)
 		return 0;
-	copy = pipeline != NULL ? malloc(TF_HEADROOM + held.packet.len) : NULL;
-	if (copy == NULL)
+	if (pipeline == NULL)
 		return 1;
 	memcpy(copy, bytes, TF_HEADROOM + held.packet.len);
 	held.packet.data = copy + TF_HEADROOM;
@@ -87,7 +85,6 @@ static int take_packet(const struct tf_handover *handover, size_t *at, struct tf
 	held.packet.flags &= (uint8_t) ~(TF_CUT | TF_PARTIAL);
 	held.packet.from &= 1;
 	tf_pipeline_hold(pipeline, &held.packet, held.side);
-	free(copy);
 	return 1;
 }
 

@@ -101,8 +101,6 @@ static void judge(struct tf_pipeline *pipeline, struct tf_packet *packet)
 {
 	struct tf_direction *direction = &pipeline->stats->direction[packet->from];
 
-	if (packet->malformed)
-		add(&direction->malformed, packet);
 	if (packet->flags & TF_FAILED)
 		add(&direction->errors, packet);
 	switch (packet->verdict) {
@@ -282,11 +280,14 @@ static void process(struct tf_pipeline *pipeline, struct tf_batch *batch)
 	set_time(pipeline, batch);
 	for (uint32_t i = 0; i < batch->count; i++) {
 		struct tf_packet *packet = &batch->packets[i];
+		struct tf_direction *direction = &pipeline->stats->direction[packet->from];
 
 		packet->number = ++pipeline->stats->number;
 		if (!(packet->flags & (TF_CUT | TF_PARTIAL))) /* those have been */
 			tf_parse(packet);
-		add(&pipeline->stats->direction[packet->from].in, packet);
+		add(&direction->in, packet);
+		if (packet->malformed)
+			add(&direction->malformed, packet);
 		if (pipeline->trace)
 			tf_trace_before(pipeline->trace, i, packet);
 		if (pipeline->config.capture)

@@ -95,8 +95,8 @@ int tf_script_create(struct tf_script **out, const struct tf_options *options, s
 	script->context.due = NEVER;
 	script->outbox = tf_outbox_create();
 	script->guard = tf_guard_take(script);
-	script->L = L = luaL_newstate();
-	if (script->outbox == NULL || L == NULL) {
+	script->L = L = script->outbox != NULL ? luaL_newstate() : NULL;
+	if (L == NULL) {
 		err = tf_error_set(error, UV_ENOMEM, "out of memory");
 		goto fail_state;
 	}

@@ -201,8 +201,10 @@ static int memory_write_batch(struct tf_device *device, struct tf_packet *const 
 {
 	struct memory *memory = (struct memory *)device;
 
-	if (memory->write_code == TF_EGONE)
+	if (memory->write_code == TF_EGONE) {
+		written->failed += count;
 		return TF_EGONE;
+	}
 	for (uint32_t i = 0; i < count; i++)
 		write_one(memory, packets[i], written);
 	return 0;
