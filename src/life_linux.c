@@ -12,6 +12,9 @@
 
 #define ALTERNATE_STACK 65536
 
+static const int ends[] = {TF_SIGNAL_HUNG, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+enum { ENDS = sizeof(ends) / sizeof(ends[0]) };
+
 /* The one life of this process; signals have no other way to it. */
 static struct tf_life *life_of_process;
 
@@ -65,6 +68,9 @@ static void on_end(int number)
 								  : slot_inside(&page->guards);
 	struct tf_script *script = tf_guard_script(slot);
 
+	/* A sanitizer's too: Lua may be caught where it cannot be asked for its place. */
+	for (int i = 0; i < ENDS; i++)
+		signal(ends[i], SIG_DFL);
 	if (script != NULL) {
 		tf_script_last_words(script, page->words, sizeof(page->words));
 		tf_script_last_place(script, page->place, sizeof(page->place));
@@ -106,7 +112,6 @@ static void set_stack(void)
 static void set_signals(void)
 {
 	static const int others[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
-	static const int ends[] = {TF_SIGNAL_HUNG, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 	struct sigaction action = {.sa_handler = on_nothing, .sa_flags = SA_RESTART}, before;
 	sigset_t none;
 
@@ -116,7 +121,7 @@ static void set_signals(void)
 	action.sa_handler = on_end;
 	action.sa_flags = (int)SA_RESETHAND | SA_NODEFER | SA_ONSTACK;
 	set_stack();
-	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+	for (int i = 0; i < ENDS; i++)
 		/* A sanitizer has handlers of its own, and more to say. */
 		if (ends[i] == TF_SIGNAL_HUNG ||
 		    (sigaction(ends[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL))
