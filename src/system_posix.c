@@ -1,15 +1,24 @@
 #include "system.h"
 
+#include <fcntl.h>
 #include <pcap/pcap.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 const char tf_system_null[] = "/dev/null";
 const int tf_system_table_signal = SIGUSR1;
 
 int tf_system_run(int (*run)(int argc, char **argv), int argc, char **argv)
 {
+	int fd;
+
+	/* The number of one that is closed would be a device's, for others to write to; libuv aborts over it. */
+	while ((fd = open(tf_system_null, O_RDWR)) >= 0 && fd <= STDERR_FILENO)
+		;
+	if (fd >= 0)
+		close(fd);
 	signal(SIGPIPE, SIG_IGN); /* a reader that goes is an error of the write */
 	return run(argc, argv);
 }
