@@ -1,5 +1,5 @@
 /*
- * What fails below us: memory, at each allocation in turn, and the devices. No crash, no leak (the sanitizers look), a sentence where something does not start, and a count where a packet is lost.
+ * What fails below us: memory, at each allocation in turn, the devices, the clock. No crash, no leak (the sanitizers look), a sentence where something does not start, and a count where a packet is lost.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,6 +32,7 @@ void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *block, size_t size);
 char *__wrap_strdup(const char *text);
 lua_State *__wrap_luaL_newstate(void);
+int __wrap_uv_gettimeofday(uv_timeval64_t *now);
 
 static long until; /* the next allocation that fails; 0: none any more */
 static int failed; /* one has */
@@ -67,6 +68,14 @@ char *__wrap_strdup(const char *text)
 lua_State *__wrap_luaL_newstate(void)
 {
 	return fails() ? NULL : __real_luaL_newstate();
+}
+
+static int64_t wall; /* seconds since the epoch, by the system */
+
+int __wrap_uv_gettimeofday(uv_timeval64_t *now)
+{
+	*now = (uv_timeval64_t){.tv_sec = wall};
+	return 0;
 }
 
 /* Calls attempt with the first allocation failing, then the second, until none is left to fail; how many there are. */
@@ -212,6 +221,7 @@ struct side_by_side {
 	struct tf_device *device[2];
 	struct tf_script *script;
 	struct tf_pipeline *pipeline;
+	int online; /* the clocks are the system's */
 	int gone, code; /* calls of gone, and what the last one said */
 };
 
@@ -237,13 +247,14 @@ static void open_sides(struct side_by_side *run)
 /* With what there is to begin with, or NULL. 0, or a code with a sentence. */
 static int start_script(struct side_by_side *run, const struct tf_handover *handover, size_t at, struct tf_error *error)
 {
-	struct tf_pipeline_config config = {.device = {run->device[0], run->device[1]}, .offline = 1, .gone = on_gone, .arg = run};
+	struct tf_pipeline_config config = {.device = {run->device[0], run->device[1]}, .offline = !run->online, .gone = on_gone, .arg = run};
 	struct tf_side sides[2] = {{"left", "memory", 1500}, {"right", "memory", 1500}};
 	int err = tf_script_create(&run->script, &options, error);
 
 	if (err < 0)
 		return err;
-	tf_script_offline(run->script, 0);
+	if (!run->online)
+		tf_script_offline(run->script, 0);
 	if (handover)
 		tf_handover_take(handover, &at, run->script, NULL);
 	err = tf_script_load(run->script, sides, TF_LINK_IP, error);
@@ -430,6 +441,44 @@ static void a_packet_that_was_cut_short(void **state)
 	options.on_error = TF_VERDICT_DROP;
 }
 
+/* Somebody sets the clock, far back and far ahead: no packet is held for longer, and no timer comes twice. */
+static void a_clock_that_jumps(void **state)
+{
+	static const int64_t jumps[] = {1700000000, 0, 1, 4000000000, 1700000000, -1000000};
+	struct side_by_side run;
+	struct tf_error error = {0};
+
+	(void)state;
+	write_script("local tf = require 'tunfilter'\n"
+		     "local last, ticks = tf.now(), 0\n"
+		     "tf.every(1000, function() ticks = ticks + 1 end)\n"
+		     "tf.on_packet(function(pkt)\n"
+		     "   assert(tf.now() >= last and tf.now() - last < 900 and ticks == 0)\n"
+		     "   last = tf.now()\n"
+		     "   return pkt:hold(0.001)\n"
+		     "end)\n");
+	open_sides(&run);
+	run.online = 1;
+	wall = jumps[0];
+	assert_int_equal(start_script(&run, NULL, 0, &error), 0);
+	for (size_t i = 0; i < sizeof(jumps) / sizeof(jumps[0]); i++) {
+		uint32_t len = 0;
+
+		wall = jumps[i];
+		assert_int_equal(tf_memory_inject(run.device[TF_LEFT], packet_to(9), PACKET), 0);
+		assert_int_equal(tf_pipeline_pump(run.pipeline, TF_LEFT), 1);
+		for (int n = 0; n < 10000 && len == 0; n++) {
+			uv_sleep(1);
+			tf_pipeline_tick(run.pipeline);
+			len = tf_memory_take(run.device[TF_RIGHT], out);
+		}
+		assert_int_equal(len, PACKET);
+		assert_true(tf_memory_taken(run.device[TF_RIGHT]) / 1000000000 - wall < 900);
+	}
+	assert_int_equal(tf_pipeline_stats(run.pipeline)->callback_errors, 0);
+	close_sides(&run);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -439,6 +488,7 @@ int main(void)
 		cmocka_unit_test(what_a_write_answers_is_counted),
 		cmocka_unit_test(what_a_read_answers),
 		cmocka_unit_test(a_packet_that_was_cut_short),
+		cmocka_unit_test(a_clock_that_jumps),
 	};
 	char *argv[] = {(char *)"tunfilter", (char *)"check", path};
 	struct tf_error error = {0};
