@@ -38,8 +38,8 @@ def inhabitants(namespace):
     return {int(pid) for pid in os.listdir("/proc") if pid.isdigit() and pid_namespace(pid) == namespace}
 
 
-def child(pid, name):
-    """The one child of a process that has this name."""
+def children(pid, name):
+    """The children of a process that have this name."""
     found = []
     for entry in os.listdir("/proc"):
         try:
@@ -49,6 +49,12 @@ def child(pid, name):
             continue
         if int(rest) == pid and comm == name:
             found.append(int(entry))
+    return found
+
+
+def child(pid, name):
+    """The one child of a process that has this name."""
+    found = children(pid, name)
     assert len(found) == 1, (name, found)
     return found[0]
 

@@ -86,7 +86,8 @@ def test_a_kill_of_any_process_leaves_nothing(place, victim):
                          "sleep 1000 & wait") as lab:
         namespace = lab_tools.pid_namespace(lab.lab)
         assert namespace != lab_tools.pid_namespace("self")
-        harness.wait_until(lambda: len(lab_tools.inhabitants(namespace)) == 8)
+        harness.wait_until(lambda: len(lab_tools.inhabitants(namespace)) == 8 and
+                           lab_tools.children(lab.lab, "sleep"))  # the shell has become it
         pid = {"program": lambda: lab.pid, "lab": lambda: lab.lab,
                "filter": lambda: lab_tools.child(lab.lab, "tunfilter"),
                "left": lambda: lab_tools.child(lab.lab, "sleep")}[victim]()
