@@ -66,7 +66,7 @@ local function arguments(a, b)
    if type(a) == "table" and not callable(a) and b == nil then
       for key in pairs(a) do
          if type(key) ~= "number" and not option_names[key] then
-            error(suggest("tf.on_packet", key, option_names), 3)
+            error(suggest("tf.on_packet", key, option_names) .. "; " .. usage, 3)
          end
       end
       return a

@@ -70,15 +70,16 @@ local methods = {
 }
 local object = { __index = methods, __metatable = "timer", __tostring = function() return "timer" end }
 
+-- By tail calls only, which leave no level of their own: 2 is the script's.
 local function add(name, seconds, fn, every)
    if type(seconds) ~= "number" or not (seconds >= 0 and seconds <= 1e9) then
-      error(("tf.%s: the time is a number of seconds from 0 to 1e9, not %s"):format(name, check.shown(seconds)), 3)
+      error(("tf.%s: the time is a number of seconds from 0 to 1e9, not %s"):format(name, check.shown(seconds)), 2)
    end
    if type(fn) ~= "function" then
-      error(("tf.%s: the second argument is a function, not a %s"):format(name, type(fn)), 3)
+      error(("tf.%s: the second argument is a function, not a %s"):format(name, type(fn)), 2)
    end
    if size >= max_timers then
-      error(("tf.%s: there are %d timers already"):format(name, max_timers), 3)
+      error(("tf.%s: there are %d timers already"):format(name, max_timers), 2)
    end
    -- Offline the clock stands still between events; a timer that sets itself anew must not stop it.
    if context.offline ~= 0 then seconds = math.max(seconds, 1e-6) end
