@@ -100,6 +100,26 @@ static void time_in_which_we_were_stopped_does_not_count(void **state)
 	tf_guard_give(guard);
 }
 
+static void who_is_excused_stays_and_hides_nobody(void **state)
+{
+	struct tf_guard *first = tf_guard_take(script(1)), *second = tf_guard_take(script(2));
+
+	(void)state;
+	tf_guard_enter(first, 100, 1);
+	tf_guard_enter(second, 150, 1);
+	assert_int_equal(tf_guards_look(&guards, 150 + LIMIT, LIMIT, 50, 0).hung, 0);
+	first->until = 250 + LIMIT;
+	first->excused = 100;
+	assert_int_equal(tf_guards_look(&guards, 150 + LIMIT, LIMIT, 50, 0).hung, 1);
+	tf_guard_leave(second);
+	assert_int_equal(tf_guards_look(&guards, 150 + LIMIT, LIMIT, 50, 0).next, 250 + LIMIT);
+	assert_int_equal(tf_guards_look(&guards, 250 + LIMIT, LIMIT, 50, 0).hung, 0);
+	tf_guard_enter(first, 120, 1); /* another call */
+	assert_int_equal(tf_guards_look(&guards, 120 + LIMIT, LIMIT, 50, 0).hung, 0);
+	tf_guard_give(first);
+	tf_guard_give(second);
+}
+
 static void there_are_slots_for_so_many(void **state)
 {
 	struct tf_guard *taken[TF_GUARD_SLOTS];
@@ -121,6 +141,7 @@ int main(void)
 		cmocka_unit_test_setup(it_does_not_sleep_while_somebody_comes, set_up),
 		cmocka_unit_test_setup(who_stays_for_longer_than_the_limit_is_found_at_once, set_up),
 		cmocka_unit_test_setup(time_in_which_we_were_stopped_does_not_count, set_up),
+		cmocka_unit_test_setup(who_is_excused_stays_and_hides_nobody, set_up),
 		cmocka_unit_test_setup(there_are_slots_for_so_many, set_up),
 	};
 
