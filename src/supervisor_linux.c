@@ -441,12 +441,15 @@ static void on_word(struct supervisor *supervisor, struct child *child, char wor
 static void on_channel(struct supervisor *supervisor, struct child *child, int events)
 {
 	pid_t pid = child->pid;
+	ssize_t got = -1;
 	char word;
 
-	if (events & POLLIN) {
-		while (pid && child->pid == pid && recv(child->channel, &word, 1, MSG_DONTWAIT) > 0)
+	if (events & POLLIN) /* at the end of the channel, too */
+		while (pid && child->pid == pid && (got = recv(child->channel, &word, 1, MSG_DONTWAIT)) > 0)
 			on_word(supervisor, child, word);
-	} else if (events != 0 && child->channel >= 0) { /* what is left to hear is its end */
+	else if (events != 0)
+		got = 0;
+	if (got == 0 && child->pid == pid && child->channel >= 0) { /* what is left to hear is its end */
 		close(child->channel);
 		child->channel = -1;
 	}
