@@ -105,12 +105,15 @@ def run(argv, seconds=20, **options):
 
 
 def descendants(pid):
-    """The processes below one."""
+    """The processes below one, as far as they are there: each may end meanwhile."""
     found = []
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
-            for child in map(int, file.read().split()):
-                found += [child, *descendants(child)]
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
+                for child in map(int, file.read().split()):
+                    found += [child, *descendants(child)]
+    except (FileNotFoundError, ProcessLookupError):
+        pass
     return found
 
 
