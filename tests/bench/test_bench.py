@@ -154,12 +154,15 @@ def test_a_run_gives_every_field(tmp_path):
 def test_an_end_at_any_time_leaves_nothing(number):
     run = start("--only", "drain", "look", "tcp1", "--seconds", "60")
     end, children = time.monotonic() + 60, []
-    while len(children) < 10:  # four hosts, who answers there, two forwarders, sender and receiver
-        assert time.monotonic() < end and run.poll() is None, "it never ran"
-        time.sleep(0.05)
-        children = hosts.descendants(run.pid)
-    run.send_signal(number)
-    run.communicate(timeout=30)
+    try:
+        while len(children) < 10:  # four hosts, who answers there, two forwarders, sender and receiver
+            assert time.monotonic() < end and run.poll() is None, "it never ran"
+            time.sleep(0.05)
+            children = hosts.descendants(run.pid)
+        run.send_signal(number)
+        run.communicate(timeout=30)
+    finally:
+        run.kill()  # where it has not ended, which takes all that it started along
     assert run.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
     end = time.monotonic() + 30
     while any(Path(f"/proc/{pid}").exists() for pid in children):
