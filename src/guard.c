@@ -1,5 +1,6 @@
 #include "guard.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static struct tf_guards own;
@@ -103,4 +104,18 @@ struct tf_look tf_guards_look(struct tf_guards *guards, uint64_t now, uint64_t l
 	if (found.hung >= 0 || found.next > 0)
 		atomic_store(&guards->asleep, 0);
 	return found;
+}
+
+uint64_t tf_guards_end_late(struct tf_guards *guards, uint64_t now, uint64_t limit, uint64_t before,
+			    void (*end)(unsigned int slot, const char *what))
+{
+	struct tf_look look = tf_guards_look(guards, now, limit, before, 0);
+	char what[80];
+
+	if (look.hung >= 0) {
+		snprintf(what, sizeof(what), "did not come back within %u ms (--time-limit)",
+			 (unsigned int)(look.limit / 1000000));
+		end((unsigned int)look.hung, what);
+	}
+	return look.next;
 }

@@ -87,6 +87,16 @@ struct tf_look tf_guards_look(struct tf_guards *guards, uint64_t now, uint64_t l
 			      uint64_t grace);
 
 /*
+ * For a process that watches itself: looks, and has `end` say what a script did that is late; it does not return then.
+ * When to look again; 0: not before a ring.
+ */
+uint64_t tf_guards_end_late(struct tf_guards *guards, uint64_t now, uint64_t limit, uint64_t before,
+			    void (*end)(unsigned int slot, const char *what));
+
+/* What `end` is told of one that wants too much memory. */
+#define TF_GUARD_EXHAUSTED "wants more memory than the script may have (--memory-limit)"
+
+/*
  * A process that watches itself: a script that is inside for longer than `limit` ms ends the process
  * with a message and TF_EXIT_SCRIPT; `last` (or NULL) is called before, in a signal's handler. 0 ms: it
  * does not.

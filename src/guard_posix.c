@@ -78,25 +78,17 @@ static void end(unsigned int slot, const char *what)
 
 static void exhausted(unsigned int slot)
 {
-	end(slot, "wants more memory than the script may have (--memory-limit)");
+	end(slot, TF_GUARD_EXHAUSTED);
 }
 
 static void on_alarm(int number)
 {
-	uint64_t now = uv_hrtime();
-	struct tf_look look = tf_guards_look(&guards, now, limit_ns, looked, 0);
+	uint64_t now = uv_hrtime(), next = tf_guards_end_late(&guards, now, limit_ns, looked, end);
 
 	(void)number;
 	looked = now;
-	if (look.hung >= 0) {
-		char what[80];
-
-		snprintf(what, sizeof(what), "did not come back within %u ms (--time-limit)",
-			 (unsigned int)(look.limit / 1000000));
-		end((unsigned int)look.hung, what);
-	}
-	if (look.next > 0)
-		set_timer(look.next > now ? look.next - now : 0);
+	if (next > 0)
+		set_timer(next > now ? next - now : 0);
 }
 
 void tf_guard_alarm(uint32_t limit, void (*last)(void))

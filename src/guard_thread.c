@@ -37,7 +37,7 @@ static void end(unsigned int slot, const char *what)
 
 static void exhausted(unsigned int slot)
 {
-	end(slot, "wants more memory than the script may have (--memory-limit)");
+	end(slot, TF_GUARD_EXHAUSTED);
 }
 
 static void watch(void *arg)
@@ -46,21 +46,13 @@ static void watch(void *arg)
 
 	(void)arg;
 	for (;;) {
-		uint64_t now = uv_hrtime();
-		struct tf_look look = tf_guards_look(&guards, now, limit_ns, looked, 0);
+		uint64_t now = uv_hrtime(), next = tf_guards_end_late(&guards, now, limit_ns, looked, end);
 
 		looked = now;
-		if (look.hung >= 0) {
-			char what[80];
-
-			snprintf(what, sizeof(what), "did not come back within %u ms (--time-limit)",
-				 (unsigned int)(look.limit / 1000000));
-			end((unsigned int)look.hung, what);
-		}
-		if (look.next == 0)
+		if (next == 0)
 			uv_sem_wait(&rung);
-		else if (look.next > now)
-			uv_sleep((unsigned int)((look.next - now) / 1000000 + 1));
+		else if (next > now)
+			uv_sleep((unsigned int)((next - now) / 1000000 + 1));
 	}
 }
 

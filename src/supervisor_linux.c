@@ -214,7 +214,7 @@ static void report(const struct supervisor *supervisor, const struct child *chil
 		snprintf(what, sizeof(what), " did not come back within %llu ms (--time-limit)",
 			 (unsigned long long)(child->hung / NS_PER_MS));
 	else if (WIFEXITED(status))
-		snprintf(what, sizeof(what), " wants more memory than the script may have (--memory-limit)");
+		snprintf(what, sizeof(what), " " TF_GUARD_EXHAUSTED);
 	else
 		snprintf(what, sizeof(what), ": the worker was ended by signal %d (%s)", WTERMSIG(status),
 			 strsignal(WTERMSIG(status)));
