@@ -1,5 +1,6 @@
 /* Misuses the stand-in in one way, which its argument names, to see that it notices. */
 #include "../../src/device/wintun_library.h"
+#include "peer.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,31 +22,12 @@ static void receive_one(struct tf_wintun_session *session, SOCKET peer, BYTE **p
 	*packet = wintun.ReceivePacket(session, &size);
 }
 
-/* A socket that the session will send to; its port is in the stand-in's environment. */
-static SOCKET open_peer(void)
-{
-	struct sockaddr_in here = {.sin_family = AF_INET};
-	SOCKET peer;
-	WSADATA data;
-	char text[64];
-	int size = sizeof(here);
-
-	WSAStartup(MAKEWORD(2, 2), &data);
-	peer = socket(AF_INET, SOCK_DGRAM, 0);
-	here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	bind(peer, (struct sockaddr *)&here, sizeof(here));
-	getsockname(peer, (struct sockaddr *)&here, &size);
-	snprintf(text, sizeof(text), "STANDIN_ADAPTERS=a=%d", ntohs(here.sin_port));
-	putenv(text);
-	return peer;
-}
-
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
 	struct tf_wintun_adapter *adapter;
 	struct tf_wintun_session *session;
-	SOCKET peer = open_peer();
+	SOCKET peer = open_peer("a");
 	BYTE *packet, *room;
 
 	wintun.module = LoadLibraryW(L"wintun.dll");

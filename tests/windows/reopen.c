@@ -2,29 +2,12 @@
  */
 #include "../../src/device/wintun.h"
 #include "../../src/log.h"
+#include "peer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 static struct sockaddr_in adapter_at;
-
-static SOCKET open_peer(void)
-{
-	struct sockaddr_in here = {.sin_family = AF_INET};
-	SOCKET peer;
-	WSADATA data;
-	char text[64];
-	int size = sizeof(here);
-
-	WSAStartup(MAKEWORD(2, 2), &data);
-	peer = socket(AF_INET, SOCK_DGRAM, 0);
-	here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	bind(peer, (struct sockaddr *)&here, sizeof(here));
-	getsockname(peer, (struct sockaddr *)&here, &size);
-	snprintf(text, sizeof(text), "STANDIN_ADAPTERS=again=%d", ntohs(here.sin_port));
-	putenv(text);
-	return peer;
-}
 
 /* The number of the next handle that the system gives, which rises when one is not given back. */
 static unsigned next_handle(void)
@@ -78,7 +61,7 @@ static int once(uv_loop_t *loop, struct tf_batch *batch, SOCKET peer, unsigned *
 int main(int argc, char **argv)
 {
 	int times = argc > 1 ? atoi(argv[1]) : 1;
-	SOCKET peer = open_peer();
+	SOCKET peer = open_peer("again");
 	struct tf_batch *batch;
 	unsigned packets = 0;
 	unsigned before = 0;
