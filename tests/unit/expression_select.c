@@ -8,13 +8,14 @@
 #include <string.h>
 
 #include "expression.h"
+#include "parse.h"
 
 enum { PACKETS_MAX = 4096 };
 
 static struct tf_packet packets[PACKETS_MAX];
 static int count;
 
-static int read_packets(pcap_t *pcap)
+static int read_packets(pcap_t *pcap, uint8_t link)
 {
 	struct pcap_pkthdr *header;
 	const u_char *bytes;
@@ -22,12 +23,16 @@ static int read_packets(pcap_t *pcap)
 	for (; pcap_next_ex(pcap, &header, &bytes) == 1; count++) {
 		struct tf_packet *packet = &packets[count];
 
-		packet->len = header->caplen;
+		if (count == PACKETS_MAX)
+			return -1;
+		packet->len = packet->room = header->caplen;
+		packet->link = link;
 		/* Of exact size, so that a sanitizer sees the first stray byte. */
-		packet->data = count < PACKETS_MAX ? malloc(packet->len) : NULL;
+		packet->data = malloc(packet->len);
 		if (!packet->data)
 			return -1;
 		memcpy(packet->data, bytes, packet->len);
+		tf_parse(packet);
 	}
 	return 0;
 }
@@ -62,9 +67,9 @@ int main(int argc, char **argv)
 	if (!pcap)
 		goto fail_pcap;
 	file = fopen(argv[2], "r");
-	if (!file || read_packets(pcap))
-		goto fail_file;
 	link = pcap_datalink(pcap) == DLT_EN10MB ? TF_LINK_ETHERNET : TF_LINK_IP;
+	if (!file || read_packets(pcap, link))
+		goto fail_file;
 	while (fgets(line, sizeof(line), file)) {
 		line[strcspn(line, "\n")] = 0;
 		if (*line && *line != '#')
