@@ -119,10 +119,11 @@ function dns.answer(pkt, records, rcode) end
 ---@class tunfilter.Tls
 local tls = {}
 
---- The host name that a client asks for (SNI). A hello in several segments is put together, up to 16 KiB and for 256
---- connections at a time, where they come in order; show it every packet of the connection. The name is there from the
---- segment on that completes it, and again when that, or one before it, is sent anew, so that a drop holds. A client that
---- wants to hide the name can.
+--- The host name that a client asks for (SNI). A hello in several segments is put together, in whatever order these come,
+--- up to 16 KiB and for 256 connections at a time; show it every packet of the connection, those without payload too: the
+--- SYN says where the hello begins, and without it what comes before the first segment is not known to be of it. The name is
+--- there from the segment on that completes it, and again when that, or another part of the hello, is sent anew, so that a
+--- drop holds. A client that wants to hide the name can.
 ---
 --- Errors: something else than a packet or a string.
 ---@param what tunfilter.Packet|string a packet; or the first bytes of a stream

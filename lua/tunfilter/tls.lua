@@ -5,6 +5,7 @@ local check = require "tunfilter.check"
 local core = require "tunfilter.core"
 local live = require "tunfilter.live"
 local packet = require "tunfilter.packet"
+local queue = require "tunfilter.stream_queue"
 local state = require "tunfilter.state"
 
 local M = {}
@@ -98,28 +99,48 @@ function M.client_hello(what)
    return what.tcp and parse(what.payload)
 end
 
--- Hellos by connection, for either side that they may come from: { start = the first byte's sequence number, size =
--- bytes so far, bytes = these while more is needed, name = the server name }. They go with the connections.
+-- By connection, for either side that a hello may come from: where its bytes begin (a sequence number), as the SYN says; with
+-- the first of them, a hello: { start = that number, size = bytes so far, without a gap, bytes = these while more is
+-- needed, ahead = what came before its turn, name = the server name }. They go with the connections.
 local hellos = { [C.TF_LEFT] = setmetatable({}, { __mode = "k" }), [C.TF_RIGHT] = setmetatable({}, { __mode = "k" }) }
 
 -- A ring of those that have bytes, so that these stay few: the oldest makes room.
 local waiting, last_waiting = {}, 0
 
+local function forget_bytes(hello)
+   hello.bytes, hello.ahead = nil, nil
+end
+
 local function wait(hello)
    last_waiting = last_waiting % max_waiting + 1
    local oldest = waiting[last_waiting]
-   if oldest then oldest.bytes = nil end
+   if oldest then forget_bytes(oldest) end
    waiting[last_waiting] = hello
 end
 
--- Reads what there is of a hello, and keeps the bytes only while there is more to come.
-local function read(hello, bytes)
+-- Adds text that begins so many bytes behind the hello's first, and keeps the bytes only while there is more to come. False
+-- if this is no hello.
+local function add(hello, before, text)
+   if before > hello.size then
+      hello.ahead = hello.ahead or queue.new { used = 0, max = 2 * max_hello }
+      hello.ahead:add(before, text)
+      return true
+   end
+   local bytes = hello.bytes .. sub(text, hello.size - before + 1)
+   if hello.ahead then bytes = bytes .. hello.ahead:take(#bytes) end
    local found = parse(bytes)
    if not found then return false end
-   hello.size, hello.name = #bytes, found.server_name
-   local more = not found.server_name and not found.whole and #bytes < max_hello
-   hello.bytes = more and bytes or nil
+   hello.size, hello.bytes, hello.name = #bytes, bytes, found.server_name
+   if found.server_name or found.whole or #bytes >= max_hello then forget_bytes(hello) end
    return true
+end
+
+-- A hello of its first packet, or of one that came before that; nil if it is none.
+local function begin(start, before, text)
+   local hello = { start = start, size = 0, bytes = "" }
+   if not add(hello, before, text) then return nil end
+   if hello.bytes then wait(hello) end
+   return hello
 end
 
 --- The server name that the packet's connection asks for, where the packet has a part of the hello and the
@@ -135,26 +156,33 @@ function M.server_name(what)
    if band(p.headers, C.TF_HAS_TCP) == 0 or not known then return nil end
    local flow, tcp = state.flow(what), p.data + p.transport
    if not flow then return nil end
-   if band(tcp[13], syn) ~= 0 then known[flow] = nil end -- another connection, though its ports are the same
-   if length == 0 then return nil end
-   local starts = live.payload(p)[0] == handshake_record
    local seq = (tcp[4] * 256 + tcp[5]) * 65536 + tcp[6] * 256 + tcp[7]
+   if band(tcp[13], syn) ~= 0 then -- another connection, though its ports may be the same
+      seq = (seq + 1) % 2 ^ 32
+      known[flow] = seq
+   end
+   if length == 0 then return nil end
    local hello = known[flow]
-   if hello then
-      local before = (seq - hello.start) % 2 ^ 32 -- bytes of the hello before the packet's
-      if before < hello.size or hello.bytes and before == hello.size then
-         if hello.bytes and before + length > hello.size then
-            read(hello, hello.bytes .. sub(what.payload, hello.size - before + 1))
-         end
+   if type(hello) == "number" then
+      local before = (seq - hello) % 2 ^ 32
+      if before < max_hello then
+         hello = begin(hello, before, what.payload)
+         known[flow] = hello
+         return hello and hello.name
+      end
+   elseif hello then
+      local before = (seq - hello.start) % 2 ^ 32
+      if hello.bytes and before < max_hello then
+         if before + length > hello.size and not add(hello, before, what.payload) then known[flow] = nil end
          return hello.name
       end
+      if before < hello.size then return hello.name end
    end
-   if not starts then return nil end
-   hello = { start = seq, size = 0 }
-   if not read(hello, what.payload) then return nil end
-   known[flow] = hello
-   if hello.bytes then wait(hello) end
-   return hello.name
+   -- None is expected here. One may begin all the same: the SYN was not seen, it stands behind STARTTLS, it is a second one.
+   if live.payload(p)[0] ~= handshake_record then return nil end
+   hello = begin(seq, 0, what.payload)
+   if hello then known[flow] = hello end
+   return hello and hello.name
 end
 
 return require "tunfilter.module"("tunfilter.tls", M)

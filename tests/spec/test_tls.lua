@@ -94,6 +94,70 @@ test("segments that overlap are put together; one that is missing, or the other 
    equal(from(LEFT, 101, last:sub(101)), "www.example.org")
 end)
 
+-- All orders of 1 to n.
+local function orders(n)
+   local all = {}
+   local function go(order, left)
+      if #left == 0 then all[#all + 1] = order end
+      for i = 1, #left do
+         local next_order, rest = { unpack(order) }, { unpack(left) }
+         next_order[#next_order + 1] = table.remove(rest, i)
+         go(next_order, rest)
+      end
+   end
+   local numbers = {}
+   for i = 1, n do numbers[i] = i end
+   go({}, numbers)
+   return all
+end
+
+test("hellos in two to four segments, in every order", function()
+   for i, case in ipairs(list) do
+      for n = 2, 4 do
+         local size = math.ceil(#case.bytes / n)
+         for _, order in ipairs(orders(n)) do
+            local segment, seq = connection(i % 2), 2 ^ 32 - 300
+            equal(segment(seq - 1, "", { flags = "S" }), nil)
+            for _ = 1, 2 do -- each comes twice
+               local found
+               for _, part in ipairs(order) do
+                  found = segment(seq + (part - 1) * size, case.bytes:sub((part - 1) * size + 1, part * size)) or found
+               end
+               equal(found, case.name, ("hello %d in the order %s"):format(i, table.concat(order)))
+            end
+            equal(segment(seq + #case.bytes, "\23\3\3\0\5hello"), nil)
+         end
+      end
+   end
+end)
+
+test("without the SYN, what comes before a hello's first segment is not known to be of it", function()
+   local segment = connection()
+   equal(segment(1000 + middle, last:sub(middle + 1)), nil)
+   equal(segment(1000, last:sub(1, middle)), nil)
+   equal(segment(1000 + middle, last:sub(middle + 1)), "www.example.org")
+end)
+
+test("a hello within the SYN, behind other bytes, behind what is far ahead, and after another hello", function()
+   local segment = connection()
+   equal(segment(999, last:sub(1, middle), { flags = "S" }), nil) -- TCP fast open
+   equal(segment(1000 + middle, last:sub(middle + 1)), "www.example.org")
+   equal(segment(5000, list[12].bytes), "old.example")
+
+   segment = connection() -- STARTTLS; the SYN says where the stream begins, and that is no hello
+   segment(999, "", { flags = "S" })
+   equal(segment(1000, "STARTTLS\r\n"), nil)
+   equal(segment(1010, last:sub(1, middle)), nil)
+   equal(segment(1010 + middle, last:sub(middle + 1)), "www.example.org")
+
+   segment = connection()
+   segment(999, "", { flags = "S" })
+   equal(segment(1000 + 16384, "\23far"), nil)
+   equal(segment(1000 + middle, "\22" .. last:sub(middle + 2)), nil) -- it is not the first, whatever it looks like
+   equal(segment(1000, "\22\3\1\0\5\2"), nil) -- nor is the first a client's
+   equal(segment(1000, last), "www.example.org")
+end)
+
 test("of many hellos that do not end, the oldest are forgotten", function()
    local first = connection()
    first(0, last:sub(1, 100))
@@ -117,6 +181,19 @@ test("a hello that never ends is let go at 16 KiB", function()
    for i = 0, 399 do segment(#first + i * 5000, ("x"):rep(5000)) end
    collectgarbage()
    assert(collectgarbage "count" - before < 500, collectgarbage "count" - before)
+end)
+
+test("what comes before its turn takes 48 KiB a connection at most, and is let go with the oldest", function()
+   collectgarbage()
+   local before = collectgarbage "count"
+   for i = 1, 600 do
+      local segment = connection()
+      segment(999, "", { flags = "S" })
+      for at = 16000, 1, -500 do segment(1000 + at, ("%4d %5d"):format(i, at):rep(140)) end
+   end
+   collectgarbage()
+   local used = collectgarbage "count" - before
+   assert(used > 1000 and used < 256 * 48, used)
 end)
 
 test("what is no hello has no name", function()
