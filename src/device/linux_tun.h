@@ -63,7 +63,7 @@ void tf_tun_free(struct tf_tun *tun);
 /* Which offload a new device has here, for tf_tun_offload_text(); -1: there can be no device. */
 int tf_tun_try_offload(void);
 
-/* "checksum, TSO, USO" … "none"; NULL for a number below 0. */
+/* "checksum, TSO, USO" … "none", until the next call; NULL for a number below 0. */
 const char *tf_tun_offload_text(int offload);
 
 void tf_tun_say_down(const struct tf_tun *tun);

@@ -172,34 +172,39 @@ static int explain_attach(int code, const struct tf_device_spec *spec,
 			    *spec->name ? "\"" : "", spec->kind, uv_strerror(code));
 }
 
-/* What the kernel may leave to us, from most to nothing. */
-static const struct {
-	unsigned int flags;
-	const char *text;
-} offers[] = {
-	{TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TF_TUN_USO, "checksum, TSO, USO"},
-	{TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN, "checksum, TSO"},
-	{TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, "checksum, TSO"},
-	{TUN_F_CSUM, "checksum"},
-	{0, "none"},
-};
+/* What the kernel may leave to us, a bit each; one that needs another stands behind it. */
+static const unsigned int offers[] = {TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_TSO_ECN,
+				      TF_TUN_USO};
 
-enum { NO_OFFER = sizeof(offers) / sizeof(*offers) - 1 };
+enum { CSUM = 1, TSO4 = 2, TSO6 = 4, ECN = 8, USO = 16, NOTHING = 0, ALL = 31 };
 
-/* Which of the offers, from this one on, the kernel takes; or the errno as a negative code. */
-static int offer(int fd, int first)
+static int set_offload(int fd, int bits)
 {
-	int size = TF_VNET_SIZE, little = 1;
+	unsigned int flags = 0;
+
+	for (int i = 0; bits >> i; i++)
+		flags |= bits & 1 << i ? offers[i] : 0;
+	return ioctl(fd, TUNSETOFFLOAD, flags);
+}
+
+/* Which of these bits the kernel takes, or the errno as a negative code. */
+static int offer(int fd, int bits)
+{
+	int size = TF_VNET_SIZE, little = 1, taken = NOTHING;
 
 	/* A persistent interface has kept what a program before us has set. */
-	if (first < NO_OFFER && ioctl(fd, TUNSETVNETHDRSZ, &size) < 0)
+	if (bits && ioctl(fd, TUNSETVNETHDRSZ, &size) < 0)
 		return -errno;
-	if (first < NO_OFFER)
+	if (bits)
 		ioctl(fd, TUNSETVNETLE, &little); /* before Linux 4.1 it was the machine's order */
-	for (int i = first; i <= NO_OFFER; i++)
-		if (ioctl(fd, TUNSETOFFLOAD, offers[i].flags) == 0)
-			return i;
-	return -errno;
+	if (set_offload(fd, bits) == 0)
+		return bits;
+	if (set_offload(fd, NOTHING) < 0)
+		return -errno;
+	for (int bit = 1; bit <= bits; bit <<= 1)
+		if (set_offload(fd, taken | bit) == 0)
+			taken |= bit;
+	return taken;
 }
 
 int tf_tun_try_offload(void)
@@ -207,30 +212,43 @@ int tf_tun_try_offload(void)
 	struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
 	int fd = open(NODE, O_RDWR | O_CLOEXEC), taken = -1;
 
-	if (fd >= 0 && ioctl(fd, TUNSETIFF, &request) == 0)
-		taken = offer(fd, 0);
+	if (fd >= 0 && ioctl(fd, TUNSETIFF, &request) == 0) {
+		taken = offer(fd, ALL);
+		taken = taken < 0 ? NOTHING : taken;
+	}
 	if (fd >= 0)
 		close(fd);
-	return taken < 0 ? -1 : taken;
+	return taken;
 }
 
 const char *tf_tun_offload_text(int offload)
 {
-	return offload >= 0 && offload <= NO_OFFER ? offers[offload].text : NULL;
+	static const char *const tso[] = {"", ", TSO4", ", TSO6", ", TSO"};
+	static char text[32];
+	int has = (offload & (TSO4 | TSO6)) / TSO4;
+
+	if (offload < 0)
+		return NULL;
+	snprintf(text, sizeof(text), "%s%s%s%s", offload & CSUM ? "checksum" : "none", tso[has],
+		 has && !(offload & ECN) ? " (no ECN)" : "", offload & USO ? ", USO" : "");
+	return text;
 }
 
 /* Settles with the kernel what it leaves to us: large packets, checksums. */
-static int agree_on_offload(struct tf_tun *tun, const struct tf_device_spec *spec,
+static int agree_on_offload(struct tf_tun *tun, const struct tf_device_spec *spec, int created,
 			    struct tf_error *error)
 {
-	int taken = offer(tun->fd, spec->no_offload ? NO_OFFER : 0);
+	int taken = offer(tun->fd, spec->no_offload ? NOTHING : ALL);
 
+	if (taken < 0 && created) /* such a kernel has none */
+		taken = NOTHING;
 	if (taken < 0)
 		return tf_error_set(error, taken, "can't set the offload of \"%s\": %s",
 				    tun->device.name, uv_strerror(taken));
 	tun->vnet = !spec->no_offload;
-	tun->offload = offers[taken].flags;
-	strcpy(tun->device.offload, offers[taken].text);
+	for (int i = 0; taken >> i; i++)
+		tun->offload |= taken & 1 << i ? offers[i] : 0;
+	strcpy(tun->device.offload, tf_tun_offload_text(taken));
 	return 0;
 }
 
@@ -364,7 +382,7 @@ int tf_tun_open(struct tf_device **out, const struct tf_device_spec *spec,
 	if (code == 0)
 		code = attach(tun, spec, &created, error);
 	if (code == 0)
-		code = agree_on_offload(tun, spec, error);
+		code = agree_on_offload(tun, spec, created, error);
 	if (code == 0)
 		code = configure(tun, spec, created, error);
 	if (code == 0)

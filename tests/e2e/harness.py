@@ -91,12 +91,15 @@ class Place:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def run(place, *argv, user=True, prefix=()):
-    """Runs the program (behind a prefix of other commands) to its end: a CompletedProcess with texts."""
+def run(place, *argv, user=True, prefix=(), forbids=None):
+    """Runs the program (behind a prefix of other commands) to its end: a CompletedProcess with texts.
+
+    forbids: what the machine does, of forbid.py.
+    """
     argv = [*prefix, str(place.program), *map(str, argv)]
     process = subprocess.Popen(ordinary_user(argv) if user else argv, stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=place.environment(),
-                               cwd=place.path, start_new_session=True, text=True, errors="replace")
+                               cwd=place.path, start_new_session=True, text=True, errors="replace", preexec_fn=forbids)
     try:
         out, err = process.communicate(timeout=DEADLINE)
     except subprocess.TimeoutExpired:
@@ -254,7 +257,7 @@ class Run(Wired):
         self.pid = self.wire.pid
 
 
-def run_lab(place, rules, *command, options=(), user=True):
+def run_lab(place, rules, *command, options=(), user=True, forbids=None):
     """A lab with a command on the left host; its CompletedProcess."""
     script = rules if isinstance(rules, Path) else place.script(rules)
-    return run(place, "lab", script, *options, "--", *command, user=user)
+    return run(place, "lab", script, *options, "--", *command, user=user, forbids=forbids)

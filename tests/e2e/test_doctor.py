@@ -1,13 +1,12 @@
 """`tunfilter doctor`, and the sentences for what a machine forbids."""
 
-import ctypes
 import os
 import platform
-import struct
 import subprocess
 
 import pytest
 
+import forbid
 import harness
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make a machine that forbids things")
@@ -29,45 +28,15 @@ def with_node(mode, *argv):
     return ["unshare", "--mount", "sh", "-c", NODE, "sh", mode, *argv]
 
 
-def run(place, *argv, node="666", before=(), forbid=None, **how):
+def run(place, *argv, node="666", before=(), forbids=None, **how):
     """The program as nobody, where /dev/net/tun has this mode; before: what stands before that."""
     argv = [*before, *with_node(node, *AS_NOBODY, str(place.program), *map(str, argv))]
     return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=place.environment(),
-                          cwd=place.path, text=True, timeout=60, preexec_fn=forbid, check=False, **how)
+                          cwd=place.path, text=True, timeout=60, preexec_fn=forbids, check=False, **how)
 
 
 def lab(place, **how):
     return run(place, "lab", place.script(harness.PASS), "--", "true", **how)
-
-
-def no_user_namespaces():
-    """A seccomp filter as containers have: clone and unshare with CLONE_NEWUSER get EPERM."""
-    numbers = {"x86_64": (56, 272), "aarch64": (220, 97)}.get(platform.machine())
-    if numbers is None:
-        pytest.skip("no system call numbers for this processor")
-
-    def instruction(code, jt, jf, k):
-        return struct.pack("HBBI", code, jt, jf, k)
-
-    load, equal, bits, ret = 0x20, 0x15, 0x45, 0x06
-    program = b"".join([
-        instruction(load, 0, 0, 0),            # the call's number
-        instruction(equal, 1, 0, numbers[0]),
-        instruction(equal, 0, 3, numbers[1]),
-        instruction(load, 0, 0, 16),           # its first argument: the flags
-        instruction(bits, 0, 1, 0x10000000),   # CLONE_NEWUSER
-        instruction(ret, 0, 0, 0x00050001),    # EPERM
-        instruction(ret, 0, 0, 0x7fff0000),    # allowed
-    ])
-    buffer = ctypes.create_string_buffer(program)
-    fprog = struct.pack("HP", len(program) // 8, ctypes.addressof(buffer))
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def install():
-        if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.c_char_p(fprog), 0, 0):
-            os._exit(126)
-        install.kept = buffer
-    return install
 
 
 def test_an_ordinary_user(place):
@@ -131,11 +100,11 @@ def test_namespaces_forbidden_by_a_setting(place, name, value, mend):
     machine = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /proc/sys/kernel; "
                'echo %d >/proc/sys/kernel/%s; exec "$@"' % (value, name), "sh"]
     forbidden(place, ["kernel.%s is %d" % (name, value), "sudo sysctl -w kernel.%s=%s" % (name, mend),
-                      "sudo tunfilter lab"], before=machine, forbid=no_user_namespaces())
+                      "sudo tunfilter lab"], before=machine, forbids=forbid.user_namespaces())
 
 
 def test_namespaces_forbidden_by_a_container(place):
-    forbidden(place, ["seccomp", "--security-opt seccomp=unconfined"], forbid=no_user_namespaces())
+    forbidden(place, ["seccomp", "--security-opt seccomp=unconfined"], forbids=forbid.user_namespaces())
 
 
 def test_namespaces_forbidden_late(place):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from scapy.layers.inet import IP, TCP
 
+import forbid
 import harness
 import transfer
 import wire
@@ -245,6 +246,31 @@ def test_datagrams_that_were_sent_at_once(place):
     done = harness.run_lab(place, COUNT, sys.executable, client, options=["--on-right", "%s %s" % (sys.executable, server)])
     assert done.stdout == "as expected\n", done.stdout + done.stderr
     assert "50 datagrams, 49 right, 1 short" in done.stderr
+
+
+@pytest.mark.parametrize("flags, words, kind, version, options", [
+    (0x60, "checksum, TSO", "tun", 4, []),  # Linux before 6.2
+    (0x08, "checksum, TSO (no ECN), USO", "tun", 6, []),
+    (0x68, "checksum, TSO (no ECN)", "tap", 4, ["--workers", 2]),
+    (0x62, "checksum, TSO6", "tun", 6, []),
+    (0x6e, "checksum", "tap", 4, []),
+    (0x6f, "none", "tun", 6, []),
+    (None, "none", "tun", 4, []),           # no such call at all
+])
+def test_a_kernel_that_refuses_some_of_it(place, flags, words, kind, version, options):
+    count = 4 * MEGABYTE
+    program = shutil.copy(TRANSFER, place.path / "transfer.py")
+    done = harness.run_lab(place, ROUGH, sys.executable, program, "fetch", ADDRESS[version], "7001",
+                           options=["--left", kind, "--right", kind, *options,
+                                    "--on-right", "%s %s serve 7001 %d" % (sys.executable, program, count)],
+                           forbids=forbid.offload(flags))
+    assert done.returncode == 0 and done.stdout == transfer.digest(count), done.stdout + done.stderr
+    assert starts_with(done.stderr, re.escape(words) + "$"), done.stderr
+    table = harness.tables(done.stderr)[-1]
+    harness.check_sums(table)
+    assert table["errors"] == table["invalid"] == table["malformed"] == [0, 0], done.stderr
+    doctor = harness.run(place, "doctor", forbids=forbid.offload(flags)).stdout
+    assert re.search(r"^%s +offload .* has: %s$" % ("ok" if "TSO" in words else "warning", re.escape(words)), doctor, re.M), doctor
 
 
 WRITE = HEADER + """
