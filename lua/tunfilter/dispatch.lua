@@ -8,6 +8,7 @@ local core = require "tunfilter.core"
 local packet = require "tunfilter.packet"
 local reject = require "tunfilter.reject"
 local verdict = require "tunfilter.verdict"
+local opt = require "jit.opt"
 
 local M = {}
 
@@ -142,12 +143,13 @@ function M.seal()
    local expressions = 0
    for _, entry in ipairs(M.callbacks) do expressions = expressions + (entry.match and 1 or 0) end
    if expressions >= many then return build_steps() end
-   local chain, handle = build(), packet.handle
+   local whole, handle = build(), packet.handle
    local offline = context.offline ~= 0
-   return function()
-      local batch = context.batch
-      local packets, count = batch.packets, batch.count
-      for i = batch.cursor, count - 1 do
+   local chain = whole
+
+   local function pass(batch, last)
+      local packets = batch.packets
+      for i = batch.cursor, last - 1 do
          batch.cursor = i
          local p = packets + i
          local number, from = p.number, p.from
@@ -165,7 +167,49 @@ function M.seal()
             p.callback = context.callback
          end
       end
-      batch.cursor = count
+      batch.cursor = last
+   end
+
+   -- The loop has to be what the JIT compiles first. A function that the loop calls a few times a packet is found
+   -- hot before it: then what runs on from there, into the loop and around it some times, is compiled or given up,
+   -- and the loop itself may never be. So the JIT is off for some packets, and on again where the loop turns.
+   local turns = 0
+
+   local function before(p, pkt, from)
+      local v = whole(p, pkt, from)
+      turns = turns - 1
+      if turns == 0 then
+         chain = whole
+         jit.on()
+         opt.start "hotloop=1" -- hot the next time
+      end
+      return v
+   end
+
+   local begin -- what is to be done at the next batch
+
+   local function usual()
+      begin, chain = nil, whole
+      jit.on()
+      opt.start "hotloop=56" -- LuaJIT's own
+   end
+
+   local function first(batch)
+      local ahead = batch.count - batch.cursor
+      if ahead < 3 or not jit.status() then return end
+      begin = usual -- should a callback throw
+      turns, chain = math.min(ahead - 2, 16), before
+      jit.flush()
+      jit.off()
+      pass(batch, batch.cursor + turns + 2) -- one that is recorded, one that is behind it
+      usual()
+   end
+
+   begin = first
+   return function()
+      local batch = context.batch
+      if begin then begin(batch) end
+      pass(batch, batch.count)
    end
 end
 
