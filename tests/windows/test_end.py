@@ -1,5 +1,6 @@
 """How a run ends: Ctrl-C, a window that is closed, a machine or a service that stops; and what is left then: nothing."""
 
+import contextlib
 import re
 import time
 
@@ -65,23 +66,30 @@ def test_a_service(folder):
         local function note(word) local file = assert(io.open([[%s]], "a")) file:write(word, " ") file:close() end
         tf.on_start(function() note "started" end)
         tf.on_stop(function() note "stopped" end)''' % folder.path.joinpath("notes"))
-    name = "tunfilter-test-%d" % time.monotonic_ns()
+    notes = folder.path / "notes"
+    name, said = None, []
 
     def sc(*words):
-        return wine.run(folder, *words, program="sc")
+        said.append(wine.run(folder, *words, program="sc"))
+        return said[-1]
+
+    def started():
+        return notes.exists() and "started" in notes.read_text()
 
     try:
-        done = sc("create", name, "binPath=", "%s run %s --unsafe --left tun:left --right tun:right" % (folder.program, rules))
-        assert done.returncode == 0, done
-        notes = folder.path / "notes"
-
-        def started():  # wine gives a service 10 s to say who it is, which a busy machine may not
-            return notes.exists() and "started" in notes.read_text() or sc("start", name).returncode and None
-
-        harness.wait_until(started, 90)
+        for attempt in range(3):  # wine gives a service 10 s to say who it is, which a busy machine may not
+            name = "tunfilter-test-%d" % time.monotonic_ns()
+            command = "%s run %s --unsafe --left tun:left%d --right tun:right%d" % (folder.program, rules, attempt, attempt)
+            assert sc("create", name, "binPath=", command).returncode == 0, said
+            sc("start", name)
+            with contextlib.suppress(AssertionError):
+                harness.wait_until(started, 25)
+                break
+            sc("query", name), sc("stop", name), sc("delete", name)
+        assert started(), said
         sc("stop", name)
-        harness.wait_until(lambda: "stopped" in notes.read_text(), 60)
-        harness.wait_until(lambda: re.search(rb"STATE.*: 1\b|STOPPED", sc("query", name).stdout), 60)
+        harness.wait_until(lambda: "stopped" in notes.read_text(), 60, lambda: said)
+        harness.wait_until(lambda: re.search(rb"STATE.*: 1\b|STOPPED", sc("query", name).stdout), 60, lambda: said)
     finally:
         sc("stop", name)
         sc("delete", name)
