@@ -64,16 +64,19 @@ static struct tf_look look(struct tf_guards *guards, uint64_t now, uint64_t limi
 
 	*recent = 0;
 	for (int i = 0; i < TF_GUARD_SLOTS; i++) {
-		uint64_t entered = atomic_load(&guards->slot[i].entered), due;
+		uint64_t entered = atomic_load(&guards->slot[i].entered), due, until;
+		uint32_t times;
 
 		if (entered > *recent)
 			*recent = entered;
 		if (entered == atomic_load(&guards->slot[i].left))
 			continue;
-		found.limit = limit * atomic_load(&guards->slot[i].times);
+		times = atomic_load(&guards->slot[i].times);
+		found.limit = limit * (times < 1 ? 1 : times < TF_GUARD_PATIENCE ? times : TF_GUARD_PATIENCE);
 		due = (entered > grace ? entered : grace) + found.limit;
-		if (entered == atomic_load(&guards->slot[i].excused) && due < atomic_load(&guards->slot[i].until))
-			due = atomic_load(&guards->slot[i].until);
+		until = atomic_load(&guards->slot[i].until);
+		if (entered == atomic_load(&guards->slot[i].excused) && due < until)
+			due = until;
 		if (due <= now) {
 			found.hung = i;
 			return found;

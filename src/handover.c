@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "parse.h"
 #include "pipeline.h"
 #include "script.h"
 
@@ -73,17 +74,20 @@ static int take_packet(const struct tf_handover *handover, size_t *at, struct tf
 	if (bytes == NULL)
 		return 0;
 	memcpy(&held, bytes, sizeof(held));
-	if (!held.there || held.packet.len > TF_PACKET_MAX || held.side > TF_RIGHT ||
-	    (bytes = get(handover, at, TF_HEADROOM + held.packet.len)) == NULL)
+	if (!held.there || held.packet.len > TF_PACKET_MAX || held.side > TF_RIGHT || held.packet.prefix > TF_HEADROOM ||
+	    held.packet.link > TF_LINK_OTHER || !(held.packet.due >= 0) || (bytes = get(handover, at, TF_HEADROOM + held.packet.len)) == NULL)
 		return 0;
 	if (pipeline == NULL)
 		return 1;
 	memcpy(copy, bytes, TF_HEADROOM + held.packet.len);
 	held.packet.data = copy + TF_HEADROOM;
+	held.packet.room = held.packet.len;
+	held.packet.verdict = TF_VERDICT_HOLD;
 	held.packet.tail = NULL;
 	held.packet.large = NULL;
 	held.packet.flags &= (uint8_t) ~(TF_CUT | TF_PARTIAL);
 	held.packet.from &= 1;
+	tf_parse(&held.packet);
 	tf_pipeline_hold(pipeline, &held.packet, held.side);
 	return 1;
 }

@@ -42,7 +42,7 @@ int tf_pipeline_create(struct tf_pipeline **out, const struct tf_pipeline_config
 	most = pipeline->batch->capacity;
 	pipeline->config = *config;
 	pipeline->stats = config->stats != NULL ? config->stats : &pipeline->own;
-	if (pipeline->stats->started <= 0)
+	if (!(pipeline->stats->started > 0))
 		pipeline->stats->started = (double) uv_hrtime() / 1e9;
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
 		pipeline->out[side] = calloc(most + 2 * TF_OUTBOX_PACKETS, sizeof(struct tf_packet *));

@@ -62,11 +62,12 @@ void tf_usage_note(struct tf_usage *usage, pid_t pid, const struct tf_guards *gu
 	}
 }
 
-int tf_usage_excuses(const struct tf_usage *usage, pid_t pid, struct tf_guard *guard, uint64_t now, uint64_t end)
+int tf_usage_excuses(const struct tf_usage *usage, pid_t pid, struct tf_guard *guard, uint64_t now, uint64_t most)
 {
 	uint64_t window = now - usage->seen, used;
 
-	if (usage->entered != atomic_load(&guard->entered) || usage->used == UINT64_MAX || now >= end || sleeps(pid, guard))
+	if (usage->entered != atomic_load(&guard->entered) || usage->used == UINT64_MAX || now >= usage->entered + most ||
+	    sleeps(pid, guard))
 		return 0;
 	used = used_by(pid, guard);
 	if (used == UINT64_MAX || (window >= WINDOW_NS && used - usage->used >= window / SHARE))

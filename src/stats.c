@@ -99,6 +99,8 @@ static uint64_t left_over(uint64_t in, uint64_t rest)
 
 void tf_stats_settle(struct tf_stats *stats)
 {
+	if (!(stats->number >= 0 && stats->number < 0x1p53)) /* whoever had these was out of its mind */
+		stats->number = 0;
 	for (int side = 0; side < 2; side++) {
 		struct tf_direction *d = &stats->direction[side];
 		const struct tf_count *parts[] = {&d->forwarded, &d->dropped, &d->replied, &d->held, &d->errors};

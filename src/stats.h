@@ -35,7 +35,10 @@ struct tf_stats {
 	double number;			  /* of the last packet that was read */
 };
 
-/* What came in and was never judged, since the process that had it died, counts as errors. */
+/*
+ * What came in and was never judged, since the process that had it died, counts as errors. A number that no packet can
+ * have begins anew.
+ */
 void tf_stats_settle(struct tf_stats *stats);
 
 /* Adds what one has counted to a sum, which is all zero at first and began when the first of them did. */

@@ -13,37 +13,25 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child_linux.h"
 #include "host_linux.h"
 #include "log.h"
 #include "privileges_linux.h"
-#include "supervisor_linux.h"
-#include "watch_linux.h"
 
 #define NS_PER_MS   1000000u
 #define ONE_WISH_NS (300 * (uint64_t)NS_PER_MS) /* signals within this time are one: timeout(1) sends two */
 #define PATIENCE_NS (1500 * (uint64_t)NS_PER_MS) /* for a worker to hear that it is to end */
 #define WORDS_NS    (100 * (uint64_t)NS_PER_MS)	 /* for a hung one to say what it is at */
+#define LEAVE_NS    (10000 * (uint64_t)NS_PER_MS) /* for one whose place another one has, to end */
+#define AGAIN_NS    (1000 * (uint64_t)NS_PER_MS) /* from a worker that could not be started to the next try */
 #define SETTLE_NS   (100 * (uint64_t)NS_PER_MS)	 /* from a change of a file on: more may follow */
 #define FAILURES    5 /* so many in a row, each soon after the one before, and we try no more */
-#define STARVED	    4 /* so many limits more for a call that the machine gave too little time */
+#define WORDS	    64 /* are heard of one child before all others have their turn, and signals */
 #define SOON_NS     (10000 * (uint64_t)NS_PER_MS) /* and as many time limits */
-
-struct child {
-	pid_t pid; /* 0: none */
-	int channel;
-	enum tf_role role;
-	struct tf_page *page;
-	int ready;	       /* packets pass by it, or did */
-	uint64_t looked, look; /* the last look at its guards, and the next; 0: when it rings */
-	uint64_t hung;	       /* ns that its script was given and did not keep to; 0: it is well */
-	uint64_t doom;	       /* when it is killed; 0: not */
-	struct tf_usage usage[TF_GUARD_SLOTS];
-};
 
 /* How far a reload has come. `next` is the child that it is about, but for SAVING. */
 enum reload {
@@ -60,7 +48,8 @@ struct supervisor {
 	int signals;	       /* signalfd */
 	struct tf_watch *watch; /* NULL without reload */
 	int had_terminal;
-	struct child serving, next;
+	struct tf_child serving, next;
+	struct tf_child leaving; /* it served; what it still does ends with it */
 	enum reload reload;
 	int wanted;	  /* a reload, when this one is over */
 	uint64_t settled; /* when what changed will have settled; 0: nothing has */
@@ -69,6 +58,7 @@ struct supervisor {
 	uint64_t limit;	  /* ns, 0: none */
 	uint64_t wished;  /* when somebody asked us to end; 0: not yet */
 	uint64_t failed[FAILURES]; /* when workers failed, the newest first */
+	uint64_t again;		   /* when starting one that is to serve is tried again; 0: it runs */
 	int status;
 	int done;
 };
@@ -100,13 +90,6 @@ void tf_supervise_begin(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-static void say(const struct child *child, char word)
-{
-	/* One that does not hear is about to be reaped. */
-	if (child->pid && send(child->channel, &word, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		return;
-}
-
 static void finish(struct supervisor *supervisor, int status)
 {
 	if (!supervisor->done)
@@ -115,7 +98,7 @@ static void finish(struct supervisor *supervisor, int status)
 }
 
 /* In the child. */
-static _Noreturn void live(struct supervisor *supervisor, struct child *child, pid_t parent)
+static _Noreturn void live(struct supervisor *supervisor, struct tf_child *child, pid_t parent)
 {
 	struct tf_life life = {.shared = supervisor->shared,
 			       .page = child->page,
@@ -140,53 +123,44 @@ static _Noreturn void live(struct supervisor *supervisor, struct child *child, p
 	exit(supervisor->what->live(supervisor->what->arg, &life));
 }
 
-/* Forgets a child that has ended, or will by itself. */
-static void forget(struct child *child)
+/* 0, or -1: it could not be, which was said. */
+static int start_child(struct supervisor *supervisor, struct tf_child *child, enum tf_role role)
 {
-	if (child->pid && child->channel >= 0)
-		close(child->channel);
-	*child = (struct child){0};
+	struct tf_page *pages = supervisor->shared->page;
+	pid_t parent = getpid();
+	int started = tf_child_start(child, &pages[supervisor->serving.page == &pages[0]], role);
+
+	if (started > 0)
+		live(supervisor, child, parent);
+	return started;
 }
 
-static int start_child(struct supervisor *supervisor, struct child *child, enum tf_role role)
+/* What was half written to the capture is taken away. */
+static void mend_capture(struct supervisor *supervisor)
 {
-	pid_t parent = getpid(), pid;
-	int ends[2];
+	off_t whole = (off_t)*(volatile uint64_t *)&supervisor->shared->capture;
+	int file = supervisor->what->file;
+	struct stat now;
 
-	*child = (struct child){.role = role};
-	child->page = &supervisor->shared->page[supervisor->serving.page == &supervisor->shared->page[0]];
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
-		tf_log(TF_LOG_ERROR, "no channel to a worker: %s", strerror(errno));
-		return -1;
-	}
-	memset(child->page, 0, sizeof(*child->page));
-	atomic_store(&child->page->guards.asleep, 1);
-	fflush(NULL);
-	pid = fork();
-	if (pid == 0) {
-		close(ends[0]);
-		child->channel = ends[1];
-		live(supervisor, child, parent);
-	}
-	close(ends[1]);
-	if (pid < 0) {
-		tf_log(TF_LOG_ERROR, "cannot start a worker: %s", strerror(errno));
-		close(ends[0]);
-		return -1;
-	}
-	child->pid = pid;
-	child->channel = ends[0];
-	return 0;
+	if (file >= 0 && fstat(file, &now) == 0 && whole >= 0 && whole <= now.st_size && ftruncate(file, whole) == 0)
+		lseek(file, whole, SEEK_SET);
 }
 
 static void serve_by(struct supervisor *supervisor, enum tf_role role)
 {
-	/* What was half written to the capture is taken away. */
-	if (role != TF_ROLE_FIRST && supervisor->what->file >= 0 &&
-	    ftruncate(supervisor->what->file, (off_t)supervisor->shared->capture) == 0)
-		lseek(supervisor->what->file, (off_t)supervisor->shared->capture, SEEK_SET);
-	if (start_child(supervisor, &supervisor->serving, role) < 0)
+	if (role != TF_ROLE_FIRST)
+		mend_capture(supervisor);
+	if (start_child(supervisor, &supervisor->serving, role) == 0) {
+		supervisor->again = 0;
+		return;
+	}
+	if (role == TF_ROLE_FIRST) {
 		finish(supervisor, TF_EXIT_SYSTEM);
+		return;
+	}
+	if (supervisor->again == 0)
+		tf_log(TF_LOG_ERROR, "packets wait until a worker can be started");
+	supervisor->again = now_ns() + AGAIN_NS;
 }
 
 /* Whether workers die so often that another one would be of no use. */
@@ -198,33 +172,6 @@ static int too_often(struct supervisor *supervisor)
 	supervisor->failed[0] = now_ns();
 	first = supervisor->failed[FAILURES - 1];
 	return first > 0 && supervisor->failed[0] - first < SOON_NS + FAILURES * supervisor->limit;
-}
-
-/* What became of a child, in words, with what it said of itself; then: what we do about it. */
-static void report(const struct supervisor *supervisor, const struct child *child, int status, const char *then)
-{
-	struct tf_page *page = child->page;
-	const char *words = page->words[0] ? page->words : supervisor->what->options->script;
-	char what[128];
-	int first;
-
-	page->words[sizeof(page->words) - 1] = page->place[sizeof(page->place) - 1] = '\0';
-	first = (int)strcspn(words, "\n");
-	if (child->hung != 0)
-		snprintf(what, sizeof(what), " did not come back within %llu ms (--time-limit)",
-			 (unsigned long long)(child->hung / NS_PER_MS));
-	else if (WIFEXITED(status))
-		snprintf(what, sizeof(what), " " TF_GUARD_EXHAUSTED);
-	else
-		snprintf(what, sizeof(what), ": the worker was ended by signal %d (%s)", WTERMSIG(status),
-			 strsignal(WTERMSIG(status)));
-	tf_log(TF_LOG_ERROR, "%.*s%s%s%s%s%s", first, words, what, then, words + first,
-	       page->place[0] ? "\n\tit was last seen at " : "", page->place);
-}
-
-static int has_died(const struct child *child, int status)
-{
-	return WIFSIGNALED(status) || child->hung != 0 || WEXITSTATUS(status) == TF_EXIT_MEMORY;
 }
 
 static void serve_plainly(struct supervisor *supervisor, const char *why)
@@ -240,15 +187,22 @@ static void rest(struct supervisor *supervisor)
 {
 	if (supervisor->next.pid)
 		kill(supervisor->next.pid, SIGKILL);
-	forget(&supervisor->next);
+	tf_child_forget(&supervisor->next);
 	supervisor->reload = RESTING;
+}
+
+static void say_unchanged(const struct supervisor *supervisor)
+{
+	tf_log(TF_LOG_WARNING, "%s is not loaded anew: the script that runs goes on", supervisor->what->options->script);
 }
 
 static void try_next(struct supervisor *supervisor, enum tf_role role, enum reload reload)
 {
 	supervisor->reload = reload;
-	if (start_child(supervisor, &supervisor->next, role) < 0)
-		rest(supervisor);
+	if (start_child(supervisor, &supervisor->next, role) == 0)
+		return;
+	rest(supervisor);
+	say_unchanged(supervisor);
 }
 
 static void begin_reload(struct supervisor *supervisor)
@@ -259,7 +213,7 @@ static void begin_reload(struct supervisor *supervisor)
 	/* What an unsafe script does when it is loaded is done once. */
 	if (supervisor->what->options->unsafe) {
 		supervisor->reload = SAVING;
-		say(&supervisor->serving, TF_SAY_SAVE);
+		tf_child_say(&supervisor->serving, TF_SAY_SAVE);
 	} else {
 		try_next(supervisor, TF_ROLE_TRIAL, TRYING);
 	}
@@ -268,36 +222,44 @@ static void begin_reload(struct supervisor *supervisor)
 /* The one that served has nothing more to do with packets: the next one has its place. */
 static void promote(struct supervisor *supervisor)
 {
-	forget(&supervisor->serving);
+	uint64_t now = now_ns();
+
+	if (supervisor->leaving.pid)
+		kill(supervisor->leaving.pid, SIGKILL);
+	tf_child_forget(&supervisor->leaving);
+	supervisor->leaving.pid = supervisor->serving.pid;
+	supervisor->leaving.channel = -1;
+	supervisor->leaving.doom = now + LEAVE_NS;
+	tf_child_forget(&supervisor->serving);
 	supervisor->serving = supervisor->next;
-	supervisor->next = (struct child){0};
+	supervisor->next = (struct tf_child){0};
 	supervisor->reload = RESTING;
 	memset(supervisor->failed, 0, sizeof(supervisor->failed));
-	say(&supervisor->serving, TF_SAY_GO);
-	if (supervisor->wished != 0)
-		say(&supervisor->serving, TF_SAY_END);
+	tf_child_say(&supervisor->serving, TF_SAY_GO);
+	if (supervisor->wished == 0)
+		return;
+	tf_child_say(&supervisor->serving, TF_SAY_END);
+	supervisor->serving.doom = now + PATIENCE_NS;
 }
 
 /* A trial, or one that was to take over. */
 static void on_next_end(struct supervisor *supervisor, int status)
 {
-	struct child child = supervisor->next;
+	struct tf_child child = supervisor->next;
 	enum reload reload = supervisor->reload;
 
-	if (has_died(&child, status))
-		report(supervisor, &child, status, "");
-	if (supervisor->watch) /* mending one of its files is a reason to try again */
-		tf_watch_add(supervisor->watch, child.page->files, sizeof(child.page->files));
-	forget(&supervisor->next);
+	if (tf_child_died(&child, status))
+		tf_child_report(&child, status, supervisor->what->options->script, "");
+	tf_child_watch(&child, supervisor->watch); /* mending one of its files is a reason to try again */
+	tf_child_forget(&supervisor->next);
 	if (reload == HANDING) /* the one that serves is ending: another has to follow it */
 		return;
 	supervisor->reload = RESTING;
-	if (reload == TRYING && !has_died(&child, status) && WEXITSTATUS(status) == TF_EXIT_OK) {
+	if (reload == TRYING && !tf_child_died(&child, status) && WEXITSTATUS(status) == TF_EXIT_OK) {
 		supervisor->reload = SAVING;
-		say(&supervisor->serving, TF_SAY_SAVE);
+		tf_child_say(&supervisor->serving, TF_SAY_SAVE);
 	} else {
-		tf_log(TF_LOG_WARNING, "%s is not loaded anew: the script that runs goes on",
-		       supervisor->what->options->script);
+		say_unchanged(supervisor);
 		if (supervisor->wanted)
 			begin_reload(supervisor);
 	}
@@ -306,16 +268,17 @@ static void on_next_end(struct supervisor *supervisor, int status)
 /* The one that serves has ended by itself, or died: what now. */
 static void on_serving_end(struct supervisor *supervisor, int status)
 {
-	struct child child = supervisor->serving;
-	int died = has_died(&child, status);
+	struct tf_child child = supervisor->serving;
+	int died = tf_child_died(&child, status);
 
-	if (supervisor->reload == HANDING && supervisor->next.pid) {
+	if (supervisor->reload == HANDING && supervisor->next.pid && !supervisor->done) {
 		if (died)
-			report(supervisor, &child, status, "");
+			tf_child_report(&child, status, supervisor->what->options->script, "");
 		promote(supervisor);
+		supervisor->leaving.pid = 0;
 		return;
 	}
-	forget(&supervisor->serving);
+	tf_child_forget(&supervisor->serving);
 	supervisor->serving.page = child.page; /* another one has the other, so that this can be read */
 	if (supervisor->done)
 		return;
@@ -326,17 +289,17 @@ static void on_serving_end(struct supervisor *supervisor, int status)
 	}
 	rest(supervisor);
 	if (died && (supervisor->wished != 0 || !supervisor->begun)) {
-		report(supervisor, &child, status, "");
+		tf_child_report(&child, status, supervisor->what->options->script, "");
 		finish(supervisor, TF_EXIT_SCRIPT);
 	} else if (!died && !child.ready) {
 		serve_plainly(supervisor, "can no longer be loaded");
 	} else if (too_often(supervisor)) {
 		if (died)
-			report(supervisor, &child, status, "");
+			tf_child_report(&child, status, supervisor->what->options->script, "");
 		serve_plainly(supervisor, "failed 5 times in short order and is not started again");
 	} else {
 		if (died)
-			report(supervisor, &child, status, "; the script is started afresh");
+			tf_child_report(&child, status, supervisor->what->options->script, "; the script is started afresh");
 		serve_by(supervisor, TF_ROLE_AFRESH);
 	}
 }
@@ -351,6 +314,8 @@ static void reap(struct supervisor *supervisor)
 			on_serving_end(supervisor, status);
 		else if (pid == supervisor->next.pid)
 			on_next_end(supervisor, status);
+		else if (pid == supervisor->leaving.pid)
+			tf_child_forget(&supervisor->leaving);
 	}
 }
 
@@ -363,8 +328,10 @@ static void on_wish(struct supervisor *supervisor)
 		supervisor->wished = now;
 		if (supervisor->reload != HANDING)
 			rest(supervisor);
-		say(&supervisor->serving, TF_SAY_END);
+		tf_child_say(&supervisor->serving, TF_SAY_END);
 		supervisor->serving.doom = now + PATIENCE_NS;
+		if (supervisor->serving.pid == 0)
+			finish(supervisor, TF_EXIT_SYSTEM);
 	} else if (now - supervisor->wished >= ONE_WISH_NS) {
 		supervisor->serving.doom = now;
 	}
@@ -389,7 +356,7 @@ static void on_signals(struct supervisor *supervisor)
 			reap(supervisor);
 			break;
 		case SIGUSR1:
-			say(&supervisor->serving, TF_SAY_PRINT);
+			tf_child_say(&supervisor->serving, TF_SAY_PRINT);
 			break;
 		case SIGCONT:
 			supervisor->grace = now_ns();
@@ -403,11 +370,10 @@ static void on_signals(struct supervisor *supervisor)
 	}
 }
 
-static void on_ready(struct supervisor *supervisor, struct child *child)
+static void on_ready(struct supervisor *supervisor, struct tf_child *child)
 {
 	child->ready = 1;
-	if (supervisor->watch)
-		tf_watch_add(supervisor->watch, child->page->files, sizeof(child->page->files));
+	tf_child_watch(child, supervisor->watch);
 	if (child->role == TF_ROLE_NEXT)
 		tf_log(TF_LOG_INFO, "%s is loaded anew", supervisor->what->options->script);
 	if (!supervisor->begun && supervisor->what->ready != NULL)
@@ -417,7 +383,7 @@ static void on_ready(struct supervisor *supervisor, struct child *child)
 		begin_reload(supervisor);
 }
 
-static void on_word(struct supervisor *supervisor, struct child *child, char word)
+static void on_word(struct supervisor *supervisor, struct tf_child *child, char word)
 {
 	int serves = child == &supervisor->serving;
 
@@ -426,62 +392,30 @@ static void on_word(struct supervisor *supervisor, struct child *child, char wor
 	} else if (word == TF_SAY_HEARD) {
 		if (supervisor->wished != 0)
 			child->doom = 0;
-	} else if (word == TF_SAY_READY) {
+	} else if (word == TF_SAY_READY && serves && !child->ready) {
 		on_ready(supervisor, child);
 	} else if (word == TF_SAY_SAVED && serves && supervisor->reload == SAVING) {
 		try_next(supervisor, TF_ROLE_NEXT, LOADING);
 	} else if (word == TF_SAY_LOADED && !serves && supervisor->reload == LOADING) {
 		supervisor->reload = HANDING;
-		say(&supervisor->serving, TF_SAY_HAND_OVER);
+		tf_child_say(&supervisor->serving, TF_SAY_HAND_OVER);
 	} else if (word == TF_SAY_SAVED && serves && supervisor->reload == HANDING && supervisor->next.pid) {
 		promote(supervisor);
 	}
 }
 
-static void on_channel(struct supervisor *supervisor, struct child *child, int events)
+static void on_channel(struct supervisor *supervisor, struct tf_child *child, int events)
 {
 	pid_t pid = child->pid;
-	ssize_t got = -1;
-	char word;
+	char words[WORDS];
+	size_t count = tf_child_hear(child, events, words, sizeof(words));
 
-	if (events & POLLIN) /* at the end of the channel, too */
-		while (pid && child->pid == pid && (got = recv(child->channel, &word, 1, MSG_DONTWAIT)) > 0)
-			on_word(supervisor, child, word);
-	else if (events != 0)
-		got = 0;
-	if (got == 0 && child->pid == pid && child->channel >= 0) { /* what is left to hear is its end */
-		close(child->channel);
-		child->channel = -1;
-	}
-}
-
-/* Looks whether a child's script has come back. */
-static void look(struct supervisor *supervisor, struct child *child, uint64_t now)
-{
-	struct tf_guards *guards = &child->page->guards;
-	struct tf_guard *late;
-	struct tf_look seen;
-	uint64_t end;
-
-	tf_usage_note(child->usage, child->pid, guards, now);
-	do {
-		seen = tf_guards_look(guards, now, supervisor->limit, child->looked, supervisor->grace);
-		late = &guards->slot[seen.hung < 0 ? 0 : seen.hung];
-		end = atomic_load(&late->entered) + seen.limit + STARVED * supervisor->limit;
-	} while (seen.hung >= 0 && tf_usage_excuses(&child->usage[seen.hung], child->pid, late, now, end));
-	child->looked = now;
-	child->look = seen.next;
-	if (seen.hung < 0)
-		return;
-	child->hung = seen.limit;
-	child->doom = now + WORDS_NS;
-	atomic_store(&child->page->hung, seen.hung + 1);
-	if (syscall(SYS_tgkill, child->pid, (pid_t)atomic_load(&late->thread), TF_SIGNAL_HUNG) < 0)
-		kill(child->pid, TF_SIGNAL_HUNG);
+	for (size_t i = 0; i < count && child->pid == pid; i++)
+		on_word(supervisor, child, words[i]);
 }
 
 /* Does what is due for a child; when there is more, or UINT64_MAX. */
-static uint64_t step(struct supervisor *supervisor, struct child *child, uint64_t now)
+static uint64_t step(struct supervisor *supervisor, struct tf_child *child, uint64_t now)
 {
 	uint64_t next = UINT64_MAX;
 	int watched = supervisor->limit != 0 && child->hung == 0;
@@ -490,14 +424,15 @@ static uint64_t step(struct supervisor *supervisor, struct child *child, uint64_
 		return next;
 	if (child->doom != 0 && now >= child->doom) {
 		child->doom = 0;
-		if (child->hung == 0) { /* it was to end */
+		if (child->hung == 0 && child == &supervisor->serving) { /* it was to end */
 			tf_log(TF_LOG_ERROR, "the script does not come back: ended without waiting for it");
 			finish(supervisor, TF_EXIT_SCRIPT);
 		}
 		kill(child->pid, SIGKILL);
 	}
 	if (watched && child->look != 0 && now >= child->look)
-		look(supervisor, child, now);
+		if (tf_child_look(child, now, supervisor->limit, supervisor->grace))
+			child->doom = now + WORDS_NS;
 	if (child->doom != 0)
 		next = child->doom;
 	if (watched && child->look != 0 && child->look < next)
@@ -505,22 +440,27 @@ static uint64_t step(struct supervisor *supervisor, struct child *child, uint64_
 	return next;
 }
 
+/* The earlier of two times; 0: never. */
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return b != 0 && b < a ? b : a;
+}
+
 /* Does all that is due, and says how long to wait for what is next: milliseconds, or -1. */
 static int step_all(struct supervisor *supervisor)
 {
-	uint64_t now = now_ns(), next, other;
+	uint64_t now = now_ns(), next;
 
 	if (supervisor->settled != 0 && now >= supervisor->settled) {
 		supervisor->settled = 0;
 		if (tf_watch_changed(supervisor->watch))
 			begin_reload(supervisor);
 	}
-	next = step(supervisor, &supervisor->serving, now);
-	other = step(supervisor, &supervisor->next, now);
-	if (other < next)
-		next = other;
-	if (supervisor->settled != 0 && supervisor->settled < next)
-		next = supervisor->settled;
+	if (supervisor->again != 0 && now >= supervisor->again)
+		serve_by(supervisor, supervisor->serving.role);
+	next = sooner(step(supervisor, &supervisor->serving, now), step(supervisor, &supervisor->next, now));
+	next = sooner(next, step(supervisor, &supervisor->leaving, now));
+	next = sooner(sooner(next, supervisor->settled), supervisor->again);
 	if (next == UINT64_MAX)
 		return -1;
 	return next <= now ? 0 : (int)((next - now) / NS_PER_MS + 1);

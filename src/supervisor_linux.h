@@ -1,4 +1,4 @@
-/* What the supervisor and its workers share; supervisor_linux.c and life_linux.c only. */
+/* What the supervisor and its workers share; supervisor_linux.c, child_linux.c and life_linux.c only. */
 #ifndef TF_SUPERVISOR_LINUX_H
 #define TF_SUPERVISOR_LINUX_H
 
@@ -20,7 +20,7 @@ struct tf_page {
 
 /*
  * One mapping of all processes of a run. A worker may be in the hands of its script: what the
- * supervisor reads here it prints, counts or watches, nothing else.
+ * supervisor reads here (child_linux.c) it prints, counts or watches, nothing else.
  */
 struct tf_shared {
 	struct tf_page page[2];
@@ -70,9 +70,9 @@ void tf_usage_note(struct tf_usage *usage, pid_t pid, const struct tf_guards *gu
 
 /*
  * Whether a call that is late wanted to run, or was stopped, and has had less than a tenth of a processor since it was
- * seen: 1, and it may stay a little longer, but not beyond `end`.
+ * seen: 1, and it may stay a little longer, but no more than `most` ns in all.
  */
-int tf_usage_excuses(const struct tf_usage *usage, pid_t pid, struct tf_guard *guard, uint64_t now, uint64_t end);
+int tf_usage_excuses(const struct tf_usage *usage, pid_t pid, struct tf_guard *guard, uint64_t now, uint64_t most);
 
 /* In the worker's process, before anything of the script's: its signals, its guards, its files. */
 void tf_life_begin(struct tf_life *life);

@@ -6,6 +6,7 @@ import re
 import select
 import signal
 import time
+from pathlib import Path
 
 import harness
 
@@ -15,7 +16,8 @@ STARTED = "the left command runs"
 
 def start(place, command, *options, rules=harness.PASS, **how):
     """A lab whose left command is a shell's; returns when that runs. A Program with .lab, process 1's pid."""
-    program = harness.Program(place, place.program, "lab", place.script(rules), *options, "--", "sh", "-c",
+    script = rules if isinstance(rules, Path) else place.script(rules)
+    program = harness.Program(place, place.program, "lab", script, *options, "--", "sh", "-c",
                               "echo '%s' >&2; %s" % (STARTED, command), **how)
     try:
         program.lab = int(program.wait_for(r"lab (\d+):")[1])
