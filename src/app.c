@@ -49,6 +49,7 @@ struct tf_app {
 	int handles; /* it is initialised */
 
 	int started; /* on_start has been called, or will not be again */
+	int served;  /* packets could pass */
 
 	uv_mutex_t mutex; /* over what follows, while there are threads */
 	int stopping;
@@ -359,7 +360,10 @@ static void run(struct tf_app *app)
 		err = tf_interrupt_thread(&seat->thread, run_seat, seat);
 		threads += err == 0;
 	}
-	if (err < 0 && stop(app, TF_EXIT_SYSTEM))
+	app->served = err == 0;
+	if (err == 0)
+		tf_life_ready(app->life);
+	else if (stop(app, TF_EXIT_SYSTEM))
 		tf_log(TF_LOG_ERROR, "no thread for a worker: %s", uv_strerror(err));
 	tf_worker_run(app->seats->worker);
 	while (threads-- > 1) {
@@ -386,7 +390,7 @@ static void close_workers(struct tf_app *app)
 			tf_pipeline_give_up(tf_worker_pipeline(worker));
 		tf_tally_add(&app->tally, tf_worker_pipeline(worker));
 	}
-	if (app->started && !app->options->quiet && !app->handing)
+	if (app->served && !app->options->quiet && !app->handing)
 		tf_tally_print(&app->tally);
 	tf_tally_clear(&app->tally);
 	close_handles(app);
@@ -424,7 +428,6 @@ static int live(void *arg, struct tf_life *life)
 		tf_log(TF_LOG_ERROR, "%s", error.text);
 		app->status = tf_error_exit(err);
 	} else {
-		tf_life_ready(life);
 		run(app);
 	}
 	close_workers(app);

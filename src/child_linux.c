@@ -51,7 +51,7 @@ size_t tf_child_hear(struct tf_child *child, int events, char *words, size_t siz
 {
 	ssize_t got = 0;
 
-	if (child->channel < 0 || events == 0)
+	if (child->pid == 0 || child->channel < 0 || events == 0)
 		return 0;
 	if (events & POLLIN) /* at the end of the channel, too */
 		got = recv(child->channel, words, size, MSG_DONTWAIT);

@@ -15,6 +15,7 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "child_linux.h"
@@ -30,6 +31,7 @@
 #define AGAIN_NS    (1000 * (uint64_t)NS_PER_MS) /* from a worker that could not be started to the next try */
 #define SETTLE_NS   (100 * (uint64_t)NS_PER_MS)	 /* from a change of a file on: more may follow */
 #define FAILURES    5 /* so many in a row, each soon after the one before, and we try no more */
+#define NAP_NS	    20000000L
 #define WORDS	    64 /* are heard of one child before all others have their turn, and signals */
 #define SOON_NS     (10000 * (uint64_t)NS_PER_MS) /* and as many time limits */
 
@@ -59,6 +61,7 @@ struct supervisor {
 	uint64_t wished;  /* when somebody asked us to end; 0: not yet */
 	uint64_t failed[FAILURES]; /* when workers failed, the newest first */
 	uint64_t again;		   /* when starting one that is to serve is tried again; 0: it runs */
+	int waiting;		   /* that was said, and packets have not passed since */
 	int status;
 	int done;
 };
@@ -146,6 +149,16 @@ static void mend_capture(struct supervisor *supervisor)
 		lseek(file, whole, SEEK_SET);
 }
 
+/* The system has not what a worker needs: that may pass. */
+static void try_again(struct supervisor *supervisor, enum tf_role role)
+{
+	if (!supervisor->waiting)
+		tf_log(TF_LOG_ERROR, "packets wait until a worker can be started");
+	supervisor->waiting = 1;
+	supervisor->serving.role = role == TF_ROLE_NEXT ? TF_ROLE_AFRESH : role;
+	supervisor->again = now_ns() + AGAIN_NS;
+}
+
 static void serve_by(struct supervisor *supervisor, enum tf_role role)
 {
 	if (role != TF_ROLE_FIRST)
@@ -154,13 +167,10 @@ static void serve_by(struct supervisor *supervisor, enum tf_role role)
 		supervisor->again = 0;
 		return;
 	}
-	if (role == TF_ROLE_FIRST) {
+	if (role == TF_ROLE_FIRST)
 		finish(supervisor, TF_EXIT_SYSTEM);
-		return;
-	}
-	if (supervisor->again == 0)
-		tf_log(TF_LOG_ERROR, "packets wait until a worker can be started");
-	supervisor->again = now_ns() + AGAIN_NS;
+	else
+		try_again(supervisor, role);
 }
 
 /* Whether workers die so often that another one would be of no use. */
@@ -283,7 +293,7 @@ static void on_serving_end(struct supervisor *supervisor, int status)
 	if (supervisor->done)
 		return;
 	if (!died && (supervisor->reload != HANDING || supervisor->wished != 0) &&
-	    (child.role != TF_ROLE_AFRESH || child.ready || WEXITSTATUS(status) != TF_EXIT_SCRIPT)) {
+	    (child.role == TF_ROLE_FIRST || child.ready || supervisor->wished != 0)) {
 		finish(supervisor, WEXITSTATUS(status));
 		return;
 	}
@@ -291,6 +301,8 @@ static void on_serving_end(struct supervisor *supervisor, int status)
 	if (died && (supervisor->wished != 0 || !supervisor->begun)) {
 		tf_child_report(&child, status, supervisor->what->options->script, "");
 		finish(supervisor, TF_EXIT_SCRIPT);
+	} else if (!died && !child.ready && WEXITSTATUS(status) != TF_EXIT_SCRIPT) {
+		try_again(supervisor, child.role);
 	} else if (!died && !child.ready) {
 		serve_plainly(supervisor, "can no longer be loaded");
 	} else if (too_often(supervisor)) {
@@ -373,6 +385,7 @@ static void on_signals(struct supervisor *supervisor)
 static void on_ready(struct supervisor *supervisor, struct tf_child *child)
 {
 	child->ready = 1;
+	supervisor->waiting = 0;
 	tf_child_watch(child, supervisor->watch);
 	if (child->role == TF_ROLE_NEXT)
 		tf_log(TF_LOG_INFO, "%s is loaded anew", supervisor->what->options->script);
@@ -479,9 +492,12 @@ static void serve(struct supervisor *supervisor)
 		};
 		pid_t serving = supervisor->serving.pid, next = supervisor->next.pid;
 
-		if (poll(fds, 4, wait) < 0)
-			continue;
-		if (fds[3].revents & POLLIN)
+		if (poll(fds, 4, wait) < 0) { /* fewer descriptors than these are allowed by now: look at all of them */
+			nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+			for (size_t i = 0; i < 4; i++)
+				fds[i].revents = POLLIN;
+		}
+		if (fds[3].fd >= 0 && fds[3].revents & POLLIN)
 			supervisor->settled = now_ns() + SETTLE_NS;
 		if (supervisor->serving.pid == serving)
 			on_channel(supervisor, &supervisor->serving, fds[1].revents);

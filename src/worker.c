@@ -146,6 +146,9 @@ int tf_worker_start(struct tf_worker *worker, struct tf_capture *capture, struct
 
 	if (err < 0)
 		return tf_error_set(error, err, "out of memory");
+	err = tf_alarm_create(&worker->alarm, &worker->loop, on_alarm, worker);
+	if (err < 0)
+		return tf_error_set(error, err, "the clock: %s", tf_error_name(err));
 	return tf_script_start(worker->config.script, error);
 }
 
@@ -158,9 +161,6 @@ int tf_worker_begin(struct tf_worker *worker, struct tf_error *error)
 	if (err < 0)
 		return tf_error_set(error, err, "the devices cannot be watched: %s",
 				    tf_error_name(err));
-	err = tf_alarm_create(&worker->alarm, &worker->loop, on_alarm, worker);
-	if (err < 0)
-		return tf_error_set(error, err, "the clock: %s", tf_error_name(err));
 	uv_prepare_start(&worker->prepare, on_prepare);
 	return 0;
 }

@@ -40,7 +40,7 @@ struct tf_script *tf_worker_script(struct tf_worker *worker);
 /* Runs the script's top level. 0, or TF_ESCRIPT with a sentence. */
 int tf_worker_load(struct tf_worker *worker, struct tf_error *error);
 
-/* Calls on_start. The capture is the caller's, or NULL. 0, or a code with a sentence. */
+/* Makes all that moving packets takes, and calls on_start. The capture is the caller's, or NULL. 0, or a code with a sentence. */
 int tf_worker_start(struct tf_worker *worker, struct tf_capture *capture, struct tf_error *error);
 
 /* Watches the devices. 0, or a code with a sentence. */

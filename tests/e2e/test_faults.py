@@ -2,12 +2,16 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 
 import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.packet import Raw
 
 import harness
+import lab_tools
 
 SYSTEM = 3
 MOUNTED = """
@@ -42,6 +46,63 @@ def test_descriptors_that_run_out_at_start(place, limit):
     elif limit > 3:  # with fewer the shared libraries are not found
         assert done.returncode == SYSTEM, done.stdout + done.stderr
         assert re.search("too many open files|descriptor", done.stderr, re.I), done.stderr
+
+
+MARK = 'local tf = require "tunfilter"\ntf.on_packet("udp", function(pkt) pkt.payload = "%s" end)\n'
+
+
+def set_descriptors(pid, limit):
+    """Allows a running program of the tests' user so many from now on."""
+    who = ["setpriv", "--reuid", harness.NOBODY, "--regid", harness.NOBODY, "--clear-groups"] if os.geteuid() == 0 else []
+    subprocess.run([*who, "prlimit", "--pid", str(pid), "--nofile=%d:" % limit], check=True)
+
+
+def passes(running, timeout=20):
+    """What a packet's payload comes out as."""
+    running.left.send(bytes(IP(src="198.51.100.1", dst="203.0.113.1") / UDP(sport=9, dport=9) / Raw(b"????")))
+    return bytes(running.right.receive(1, timeout)[0])[28:].decode()
+
+
+@pytest.mark.parametrize("options", [[], ["--capture", "out.pcapng", "--workers", 2]])
+def test_descriptors_that_run_out_during_a_reload(place, lab, options):
+    """However far it comes with those that there are: the old script runs on, or the new one; and the next save counts."""
+    path, marks = place.script(MARK % "old "), ["old "]
+    with lab(path, "--no-offload", *options) as running:
+        pid = lab_tools.child(lab_tools.child(running.pid, "tunfilter-lab"), "tunfilter")
+        most = max(fd for fd in map(int, os.listdir("/proc/%d/fd" % pid)) if fd < 100)  # others are the lab's
+        for limit in [2, *range(most + 1, most + 13), 1024]:
+            before = len(running.stderr)
+            set_descriptors(pid, limit)
+            path.write_text(MARK % ("%4d" % limit))
+            harness.wait_until(lambda: " anew" in running.stderr[before:])
+            said = running.stderr[before:]
+            if "is loaded anew" in said:
+                marks.append("%4d" % limit)
+            else:
+                assert "too many open files" in said.lower() and "is not loaded anew: the script that runs goes on" in said
+            assert passes(running) == marks[-1]
+        assert len(marks) < 13 and marks[-1] == "1024"
+    assert running.status == 0 and running.table()["in"] == [14, 0]
+
+
+def test_a_worker_that_cannot_be_started_again(place, lab):
+    """The devices are there, and what can be had again is had again."""
+    with lab(MARK % "mark", "--no-offload") as running:
+        pid = lab_tools.child(lab_tools.child(running.pid, "tunfilter-lab"), "tunfilter")
+        worker, = map(int, open("/proc/%d/task/%d/children" % (pid, pid)).read().split())
+        assert passes(running) == "mark"
+        set_descriptors(pid, 10)
+        os.kill(worker, signal.SIGKILL)
+        running.wait_for("no channel to a worker: Too many open files\ntunfilter: error: packets wait until a worker can be started")
+        set_descriptors(pid, 1024)
+        assert passes(running) == "mark"
+        set_descriptors(pid, 10)
+        worker, = map(int, open("/proc/%d/task/%d/children" % (pid, pid)).read().split())
+        os.kill(worker, signal.SIGKILL)
+        harness.wait_until(lambda: running.stderr.count("packets wait") == 2)
+        os.kill(pid, signal.SIGTERM)
+        running.wait_for("the lab with it")
+    assert running.status == SYSTEM
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
