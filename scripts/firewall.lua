@@ -22,13 +22,13 @@ local function welcome(pkt)
    if pkt.malformed then return false end
    if tf.flow(pkt).asked then return true end
 
-   -- Errors (unreachable, too big, time exceeded) tell the inside of its own packets. Neighbour
-   -- discovery is IPv6's ARP. A stricter firewall would look into the packet that an error quotes.
-   if pkt.icmp then return pkt.icmp.type == 3 or pkt.icmp.type == 11 end
-   if pkt.icmp6 then return pkt.icmp6.type < 5 or pkt.icmp6.type >= 133 and pkt.icmp6.type <= 137 end
+   -- An error (unreachable, too big, time exceeded) quotes the packet that it is about: one of the
+   -- inside's? Neighbour discovery is IPv6's ARP.
+   if pkt.quoted then return tf.flow(pkt.quoted).asked end
+   if pkt.icmp6 then return pkt.icmp6.type >= 133 and pkt.icmp6.type <= 137 end
 
    -- The later fragments of a datagram have no ports; without the first they are of no use.
-   return with_ports[pkt.ip.proto] and not (pkt.tcp or pkt.udp)
+   return with_ports[pkt.ip.proto] and not (pkt.tcp or pkt.udp or pkt.icmp)
 end
 
 tf.on_packet{ from = tf.right, name = "outside", function(pkt)

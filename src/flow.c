@@ -272,12 +272,18 @@ static uint32_t new_slot(struct tf_flows *flows)
 	return slot;
 }
 
+/* A TCP packet that somebody has sent: what an ICMP error quotes begins and ends nothing. */
+static int speaks(const struct tf_packet *packet)
+{
+	return packet->headers & TF_HAS_TCP && packet->from <= TF_RIGHT;
+}
+
 /* What a TCP packet says of the connection's end. */
 static void follow_tcp(struct flow *flow, const struct tf_packet *packet, int swapped)
 {
 	uint8_t flags;
 
-	if (!(packet->headers & TF_HAS_TCP))
+	if (!speaks(packet))
 		return;
 	flags = packet->data[packet->transport + 13];
 	if (flags & 0x04)
@@ -289,7 +295,7 @@ static void follow_tcp(struct flow *flow, const struct tf_packet *packet, int sw
 /* A SYN on a closed connection begins another one with the same ports. */
 static int begins_anew(const struct flow *flow, const struct tf_packet *packet)
 {
-	return flow->closing == CLOSED && packet->headers & TF_HAS_TCP &&
+	return flow->closing == CLOSED && speaks(packet) &&
 	       (packet->data[packet->transport + 13] & 0x16) == 0x02;
 }
 

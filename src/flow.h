@@ -21,7 +21,8 @@ enum { TF_FLOW_NONE = 0xffffffff }; /* the packet is of no flow: not IP, or malf
  * The slot (0 to max - 1) of the packet's flow at this time (seconds, never going back). *fresh is 1 if
  * the slot is a new flow's: then what it had is of another. A flow is new after `idle` seconds
  * without a packet, or 10 (at most idle) after a TCP RST or FINs from both ends, and with a SYN on a
- * connection that has ended. Without memory there are fewer flows than max.
+ * connection that has ended; a packet that was read from neither side, as such that a script makes,
+ * does none of that. Without memory there are fewer flows than max.
  * batch: the one that the packet is in and whose next packets are likely to be looked up next, so
  * that the memory for them is asked for in time; NULL where there is none.
  */

@@ -288,7 +288,8 @@ function timer:cancel() end
 --- A connection is two addresses, a protocol and two ports (for pings: the identifier; for other protocols and the later
 --- fragments of a datagram: none). It is gone when no packet came for `timeout` seconds, or for 10 after a TCP RST or a
 --- FIN from both ends; and when there are more than `max`, the one unused for longest goes first. A SYN on an ended
---- connection begins a new one.
+--- connection begins a new one. A packet that `tf.packet` has made does none of this. `tf.flow(pkt.quoted)` is the table of
+--- what an ICMP error is about.
 ---
 --- Errors: something else than a packet.
 ---

@@ -19,6 +19,14 @@
 ---      return tf.drop
 ---   end
 ---end)
+---
+---tf.on_packet{ "icmp", from = tf.right, function(pkt)   -- half of an address translation: errors about what left has sent
+---   local quoted = pkt.quoted
+---   if quoted and quoted.ip.dst == "10.77.0.2" then
+---      quoted.ip.dst = "10.99.0.1"
+---      pkt.quoted = quoted
+---   end
+---end }
 ---```
 ---@class tunfilter.Packet
 ---@field len integer Bytes. Read only.
@@ -38,6 +46,7 @@
 ---@field udp tunfilter.Udp? The UDP header; not in later fragments. Read only.
 ---@field icmp tunfilter.Icmp? The ICMP header; not in later fragments. Read only.
 ---@field icmp6 tunfilter.Icmp? The ICMPv6 header; not in later fragments. Read only.
+---@field quoted tunfilter.Packet? Of an ICMP or ICMPv6 error: the packet that it is about, from its IP header on and as far as it is there, as a packet of the script's own; bytes that lack of its TCP header are 0. Assign it to change the packet. Errors: a packet that quotes none; fewer bytes than the quote has.
 local packet = {}
 
 --- The byte at an offset.

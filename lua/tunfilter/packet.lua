@@ -7,6 +7,7 @@ local fault = require "tunfilter.fault"
 local icmp = require "tunfilter.icmp"
 local ip = require "tunfilter.ip"
 local live = require "tunfilter.live"
+local quoted = require "tunfilter.quoted"
 local sides = require "tunfilter.sides"
 local suggest = require "tunfilter.suggest"
 local tcp = require "tunfilter.tcp"
@@ -80,6 +81,7 @@ local getters = {
    icmp6 = function(self)
       if band(resolve(self).headers, C.TF_HAS_ICMP6) ~= 0 then return (icmp.icmp6(self)) end
    end,
+   quoted = function(self) return (quoted.get(resolve(self), M.new, resolve)) end,
 }
 
 local edit_errors = {
@@ -105,6 +107,14 @@ function setters.payload(self, value)
       code = C.tf_packet_set_payload(p, value, #value)
    end
    if code < 0 then fault("pkt.payload: " .. edit_errors[code]) end
+end
+
+function setters.quoted(self, value)
+   if not M.is(value) then check.wrong("pkt.quoted", "a packet", value) end
+   local q = resolve(value)
+   live.settle(q, 0, q.len)
+   local bytes = ffi.string(q.data, q.len)
+   quoted.set(resolve(self), bytes)
 end
 
 -- Methods -----------------------------------------------------------------------------------------

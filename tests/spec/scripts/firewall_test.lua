@@ -63,9 +63,29 @@ t.scenario("silence ends a connection", function()
    refused(tcp(false, "A"))
 end)
 
-t.scenario("errors and fragments come through, broken packets do not", function()
-   passes(tf.right, { ip = { src = "10.77.0.9", dst = inside }, icmp = { type = 3, code = 1 } })
-   passes(tf.right, { ip = { src = "fd77::9", dst = "fd77::1" }, icmp6 = { type = 2 } })
+t.scenario("errors come through if they are about what the inside has sent", function()
+   local function about(what, kind)
+      return { ip = { src = "10.77.0.9", dst = inside }, icmp = { type = kind or 3 }, payload = tf.packet(what):bytes(0, 27) }
+   end
+   local function too_big(what)
+      return { ip = { src = "fd77::9", dst = "fd77::1" }, icmp6 = { type = 2 }, payload = tf.packet(what):bytes() }
+   end
+   local six = { ip = { src = "fd77::1", dst = "fd77::2" }, udp = { sport = 4000, dport = 53 } }
+   refused(about(tcp(true, "S")))
+   refused(too_big(six))
+   passes(tf.left, tcp(true, "S"))
+   passes(tf.left, six)
+   passes(tf.right, about(tcp(true, "S")))
+   passes(tf.right, about(tcp(true, "A"), 11))
+   passes(tf.right, too_big(six))
+   refused(about(tcp(true, "S", 4001)))
+   refused{ ip = { src = outside, dst = inside }, icmp = { type = 3 } }
+   passes(tf.right, about(tcp(true, "R"))) -- that somebody has quoted a RST ends no connection
+   t.advance(20)
+   passes(tf.right, tcp(false, "SA"))
+end)
+
+t.scenario("neighbours and fragments come through, broken packets do not", function()
    passes(tf.right, { ip = { src = "fe80::9", dst = "fd77::1" }, icmp6 = { type = 135 } })
    refused{ ip = { src = "fe80::9", dst = "fd77::1" }, icmp6 = { type = 138 } }
    refused{ ip = { src = outside, dst = inside, proto = 47 }, payload = "tunnelled" }

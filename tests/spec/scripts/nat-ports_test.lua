@@ -41,6 +41,33 @@ t.scenario("pings have their id for a port", function()
    t.expect(tf.left, ping(0, server, inner, 999))
 end)
 
+t.scenario("an error is of the conversation that it quotes", function()
+   local function err(src, dst, quoted, size)
+      return tf.packet{ ip = { src = src, dst = dst }, icmp = { type = 3, code = 3 }, payload = quoted:bytes(0, size and size - 1) }
+   end
+   local router = "10.77.0.254"
+   for number, kind in ipairs{ "udp", "tcp" } do
+      local port = 39999 + number
+      t.send(tf.left, packet(kind, inner, 1234, server, 80))
+      t.expect(tf.right, packet(kind, public, port, server, 80))
+      for _, size in ipairs{ 28, 32 } do
+         t.send(tf.right, err(router, public, packet(kind, public, port, server, 80), size))
+         t.expect(tf.left, err(router, inner, packet(kind, inner, 1234, server, 80), size))
+         t.send(tf.left, err(inner, server, packet(kind, server, 80, inner, 1234), size))
+         t.expect(tf.right, err(public, server, packet(kind, server, 80, public, port), size))
+      end
+   end
+   local function ping(src, id) return tf.packet{ ip = { src = src, dst = server }, icmp = { id = id } } end
+   t.send(tf.left, ping(inner, 999))
+   t.expect(tf.right, ping(public, 40002))
+   t.send(tf.right, err(router, public, ping(public, 40002)))
+   t.expect(tf.left, err(router, inner, ping(inner, 999)))
+   t.send(tf.right, err(router, public, packet("udp", public, 40003, server, 80))) -- of none
+   t.send(tf.right, err(router, public, packet("udp", inner, 1234, server, 80)))
+   t.send(tf.right, err(router, public, packet("tcp", public, 40000, server, 80)))
+   t.expect_nothing()
+end)
+
 t.scenario("what nobody asked for is dropped", function()
    t.send(tf.right, packet("udp", server, 53, public, 40000))
    t.expect_nothing()

@@ -15,6 +15,28 @@ t.scenario("the public address leads to the private one, and answers seem to com
    end
 end)
 
+local function story(set)
+   return function()
+      local function err(src, dst, quoted)
+         local icmp = set.icmp == "icmp" and { type = 3, code = 3 } or { type = 1, code = 4 }
+         return tf.packet{ ip = { src = src, dst = dst }, [set.icmp] = icmp, payload = quoted:bytes() }
+      end
+      t.send(tf.right, err(set.private, set.left, packet(set.left, set.private, "udp")))
+      t.expect(tf.left, err(set.public, set.left, packet(set.left, set.public, "udp")))
+      t.send(tf.right, err(set.router, set.left, packet(set.left, set.private, "tcp"))) -- from somebody on the way
+      t.expect(tf.left, err(set.router, set.left, packet(set.left, set.public, "tcp")))
+      t.send(tf.left, err(set.left, set.public, packet(set.public, set.left, "udp")))
+      t.expect(tf.right, err(set.left, set.private, packet(set.private, set.left, "udp")))
+      t.send(tf.right, err(set.router, set.left, packet(set.left, set.router, "udp")))
+      t.expect_same(tf.left)
+   end
+end
+
+t.scenario("errors, and the packets that they quote, tell the same story",
+           story{ icmp = "icmp", left = "10.77.0.1", public = "10.99.0.1", private = "10.77.0.2", router = "10.77.0.254" })
+t.scenario("and of IPv6", { set = { public = "fd99::1", private = "fd77::2" } },
+           story{ icmp = "icmp6", left = "fd77::1", public = "fd99::1", private = "fd77::2", router = "fd77::fe" })
+
 t.scenario("other addresses stay, and each rule is for one direction", function()
    for _, other in ipairs{ packet("10.77.0.1", "10.77.0.2", "udp"), packet("10.99.0.1", "10.77.0.9", "udp") } do
       t.send(tf.left, other)
