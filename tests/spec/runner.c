@@ -1,8 +1,9 @@
 /*
- * Runs specs of the Lua library without devices: runner HARNESS.lua SPEC.lua…
+ * Runs specs of the Lua library without devices: runner [--parts] HARNESS.lua SPEC.lua…
  *
  * The library is the one that is in the program, with a context of the runner's own. Specs make a
- * packet the one that a callback sees by live(), and have what harness.lua gives them.
+ * packet the one that a callback sees by live(), and have what harness.lua gives them. With --parts
+ * these come as parts of large packets, as a kernel with segmentation offload hands them over.
  * Prints TAP; the exit status is 0 if all tests passed.
  */
 #include <lauxlib.h>
@@ -15,10 +16,13 @@
 #include "context.h"
 #include "embedded.h"
 #include "parse.h"
+#include "part.h"
 
 static struct tf_context context;
 static struct tf_batch *batch;
 static double number;
+static int as_parts;
+static uint32_t part_count; /* packets that came so */
 
 /* live(bytes, link = TF_LINK_IP, from = TF_LEFT, time = 0): its number. */
 static int live(lua_State *L)
@@ -34,7 +38,11 @@ static int live(lua_State *L)
 	packet = tf_batch_commit(batch, (uint32_t)len);
 	packet->number = ++number;
 	packet->stamp = (int64_t)(luaL_optnumber(L, 4, 0) * 1e9);
-	tf_parse(packet);
+	parts_forget();
+	if (as_parts && part_of_large(batch, packet))
+		part_count++;
+	else
+		tf_parse(packet);
 	context.batch = batch;
 	context.packet = packet;
 	context.number = number;
@@ -100,8 +108,13 @@ int main(int argc, char **argv)
 	lua_State *L = luaL_newstate();
 	int status = 2;
 
+	if (argc > 1 && strcmp(argv[1], "--parts") == 0) {
+		as_parts = 1;
+		argc--;
+		argv++;
+	}
 	if (argc < 2 || !L || tf_batch_create(&batch, 4) != 0) {
-		fprintf(stderr, "usage: %s HARNESS.lua SPEC.lua…\n", argv[0]);
+		fprintf(stderr, "usage: %s [--parts] HARNESS.lua SPEC.lua…\n", argv[0]);
 		return 2;
 	}
 	if (lua_cpcall(L, open_library, NULL) == 0 && luaL_loadfile(L, argv[1]) == 0) {
@@ -110,9 +123,14 @@ int main(int argc, char **argv)
 		if (lua_pcall(L, argc - 2, 1, 0) == 0)
 			status = lua_tointeger(L, -1) != 0;
 	}
+	if (status == 0 && as_parts && part_count == 0) {
+		fprintf(stderr, "no packet can have been a part of a large one\n");
+		status = 1;
+	}
 	if (status == 2)
 		fprintf(stderr, "%s\n", lua_tostring(L, -1));
 	lua_close(L);
+	parts_forget();
 	tf_batch_destroy(batch);
 	return status;
 }
