@@ -23,6 +23,10 @@ struct tf_choice {
 	uint32_t count, room;
 	struct group *groups;
 	uint32_t group_count;
+	/* Of the last packet that was looked at, until it is edited; group: NULL without memory. */
+	const struct tf_packet *packet;
+	const struct group *group;
+	struct tf_selected selected;
 };
 
 struct tf_choice *tf_choice_create(void)
@@ -49,6 +53,8 @@ void tf_choice_destroy(struct tf_choice *choice)
 
 int tf_choice_add(struct tf_choice *choice, struct tf_expression *expression, uint8_t from)
 {
+	if (choice->count == TF_CHOICE_MAX)
+		return -1;
 	if (choice->count == choice->room) {
 		uint32_t room = choice->room ? choice->room * 2 : 64;
 		struct callback *callbacks = realloc(choice->callbacks, room * sizeof(*callbacks));
@@ -112,7 +118,8 @@ static struct group *group_for(struct tf_choice *choice, uint16_t linktype, uint
 	return group;
 }
 
-static uint32_t first_above(const struct tf_selected *selected, uint32_t after)
+/* The index of the first number above. */
+static uint32_t place_above(const struct tf_selected *selected, uint32_t after)
 {
 	uint32_t low = 0, high = selected->count;
 
@@ -124,7 +131,12 @@ static uint32_t first_above(const struct tf_selected *selected, uint32_t after)
 		else
 			high = middle;
 	}
-	return low < selected->count ? selected->numbers[low] : 0;
+	return low;
+}
+
+static uint32_t bit_of(uint32_t number)
+{
+	return 1u << (number - 1) % TF_CHOICE_BLOCK;
 }
 
 /* One by one, where there is no memory for better. */
@@ -140,25 +152,59 @@ static uint32_t next_of_all(const struct tf_choice *choice, struct tf_packet *pa
 	return 0;
 }
 
-uint32_t tf_choice_next(struct tf_choice *choice, struct tf_packet *packet, uint32_t after)
+/* Looks at a packet as it now is. */
+static void look(struct tf_choice *choice, struct tf_packet *packet)
 {
 	uint16_t linktype = tf_expression_linktype(packet);
 	struct group *group = group_for(choice, linktype, packet->from);
-	struct tf_selected selected = {0, NULL};
-	uint32_t next;
 
-	if (!group || (group->classifier &&
-		       tf_classifier_find(group->classifier, packet, linktype ? packet->prefix : 0, &selected)))
-		return next_of_all(choice, packet, after);
-	next = first_above(&selected, after);
+	choice->selected = (struct tf_selected){0, NULL};
+	if (group && group->classifier &&
+	    tf_classifier_find(group->classifier, packet, linktype ? packet->prefix : 0, &choice->selected))
+		group = NULL;
+	choice->packet = packet;
+	choice->group = group;
+	packet->flags &= (uint8_t)~TF_CHANGED;
+}
+
+uint32_t tf_choice_next(struct tf_choice *choice, struct tf_packet *packet, uint32_t after, uint32_t *mask)
+{
+	const struct tf_selected *selected = &choice->selected;
+	const struct group *group;
+	uint32_t next = 0, place;
+
+	if (after == 0 || packet != choice->packet || packet->flags & TF_CHANGED)
+		look(choice, packet);
+	group = choice->group;
+	if (!group) {
+		next = next_of_all(choice, packet, after);
+		*mask = next ? bit_of(next) : 0;
+		return next;
+	}
+	place = place_above(selected, after);
+	*mask = 0;
+	if (place < selected->count)
+		next = selected->numbers[place];
 	for (uint32_t i = 0; i < group->loose_count; i++) {
 		uint32_t number = group->loose[i];
 		struct tf_expression *expression = choice->callbacks[number - 1].expression;
 
 		if (number <= after || (next && number > next))
 			continue;
-		if (!expression || tf_expression_match(expression, packet))
-			return number;
+		if (!expression || tf_expression_match(expression, packet)) {
+			next = number;
+			break;
+		}
+	}
+	if (!next)
+		return 0;
+	*mask = bit_of(next);
+	for (; !group->loose_count && place < selected->count; place++) {
+		uint32_t number = selected->numbers[place];
+
+		if ((number - 1) / TF_CHOICE_BLOCK != (next - 1) / TF_CHOICE_BLOCK)
+			break;
+		*mask |= bit_of(number);
 	}
 	return next;
 }

@@ -218,7 +218,7 @@ static inline int edit_plain(struct tf_packet *packet, uint32_t offset, uint32_t
 		at += 2;
 	}
 	tf_put16(at, value);
-	packet->flags |= TF_EDITED;
+	packet->flags |= TF_EDITED | TF_CHANGED;
 	if (ip4)
 		adjust(ip4, change, 0);
 	if (fields && !(packet->flags & TF_PARTIAL))
@@ -250,7 +250,7 @@ static int edit(struct tf_packet *packet, const struct write *write)
 		return TF_EDIT_RANGE;
 	if (!write->n)
 		return 0;
-	packet->flags |= TF_EDITED;
+	packet->flags |= TF_EDITED | TF_CHANGED;
 	structure = restructures(packet, write);
 	if (packet->flags & (TF_CUT | TF_PARTIAL | TF_VALID))
 		prepare(packet, write, field, raw || structure);
@@ -321,7 +321,7 @@ static void settle(struct tf_packet *packet, uint32_t n)
 
 	packet->len = packet->end = packet->payload + n;
 	packet->missing = 0;
-	packet->flags |= TF_EDITED;
+	packet->flags |= TF_EDITED | TF_CHANGED;
 	if (packet->flags & TF_RAW) {
 		tf_parse(packet);
 		return;

@@ -12,7 +12,7 @@
  * a whole datagram and is well-formed; else it stays. With TF_RAW only the bytes change, and the
  * packet is parsed again where needed.
  *
- * All set TF_EDITED when they change anything. None reads or writes outside the packet's room.
+ * All set TF_EDITED and TF_CHANGED when they change anything. None reads or writes outside the packet's room.
  */
 #ifndef TF_EDIT_H
 #define TF_EDIT_H

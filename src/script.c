@@ -13,6 +13,7 @@ enum { SLOT_HANDLER = 1, SLOT_RUNTIME, SLOT_CHUNK, SLOT_RUN, SLOT_STEP, SLOT_TOP
 
 #define NEVER	       1e300
 #define TICK_TIMERS    1000 /* timers that one turn of the loop runs; the rest have the next */
+#define STEPS_MAX      2000 /* functions for several callbacks: a MiB or two of text, bytecode and machine code */
 
 static double clock_now(void)
 {
@@ -56,6 +57,7 @@ static void set_clock(struct tf_script *script)
 static void enter(struct tf_script *script, const char *doing, uint64_t now, uint32_t times)
 {
 	script->doing = doing;
+	tf_allocator_use(&script->allocator);
 	tf_guard_enter(script->guard, now, times);
 }
 
@@ -68,9 +70,9 @@ static void come_back(struct tf_script *script)
 }
 
 /* In the allocator. */
-static void exhausted(void *arg)
+static void exhausted(void *arg, int refused)
 {
-	tf_guard_exhausted(((struct tf_script *) arg)->guard);
+	tf_guard_exhausted(((struct tf_script *) arg)->guard, refused);
 }
 
 /* [-args, +results] Calls runtime[name] protected. 0, or lua_pcall's status with the message on top. */
@@ -357,11 +359,11 @@ static void leave(struct tf_script *script)
 }
 
 /*
- * The batch's next callback that is to see a packet, counted from 1, with the context set for it; packets
- * that no callback takes any more are forwarded on the way. 0 when the batch is done, or has to wait for
- * a timer.
+ * The batch's next callback that is to see a packet, counted from 1, with the context set for it, and those that
+ * may follow (choose.h); packets that no callback takes any more are forwarded on the way. 0 when the batch is done,
+ * or has to wait for a timer.
  */
-static uint32_t next_callback(struct tf_script *script)
+static uint32_t next_callback(struct tf_script *script, uint32_t *mask)
 {
 	struct tf_context *context = &script->context;
 	struct tf_batch *batch = context->batch;
@@ -383,7 +385,7 @@ static uint32_t next_callback(struct tf_script *script)
 			context->callback = 0;
 		}
 		if (packet->verdict == TF_VERDICT_PENDING) {
-			context->callback = tf_choice_next(script->choice, packet, context->callback);
+			context->callback = tf_choice_next(script->choice, packet, context->callback, mask);
 			if (context->callback != 0)
 				return context->callback;
 			packet->verdict = TF_VERDICT_FORWARD;
@@ -394,20 +396,53 @@ static uint32_t next_callback(struct tf_script *script)
 	}
 }
 
+/*
+ * [+1] The function that calls the callbacks of a block, or the first of them alone where too many functions have
+ * been made. 0, or lua_pcall's status with the message on top.
+ */
+static int push_step(struct tf_script *script, uint32_t callback, uint32_t mask)
+{
+	lua_State *L = script->L;
+	uint32_t block = (callback - 1) / TF_CHOICE_BLOCK, alone = mask & -mask;
+	int key = (int) (block << TF_CHOICE_BLOCK | mask), status;
+
+	lua_rawgeti(L, SLOT_RUN, key);
+	if (lua_isnil(L, -1) && mask != alone && script->step_count >= STEPS_MAX) {
+		lua_pop(L, 1);
+		mask = alone;
+		key = (int) (block << TF_CHOICE_BLOCK | mask);
+		lua_rawgeti(L, SLOT_RUN, key);
+	}
+	if (!lua_isnil(L, -1))
+		return 0;
+	lua_pop(L, 1);
+	lua_rawgeti(L, SLOT_RUN, 0);
+	lua_pushinteger(L, (lua_Integer) (block * TF_CHOICE_BLOCK));
+	lua_pushinteger(L, (lua_Integer) mask);
+	status = lua_pcall(L, 2, 1, SLOT_HANDLER);
+	if (status != 0)
+		return status;
+	script->step_count++;
+	lua_pushvalue(L, -1);
+	lua_rawseti(L, SLOT_RUN, key);
+	return 0;
+}
+
 /* Shows the batch's packets to the callbacks. 0, or lua_pcall's status where one of them threw. */
 static int show_packets(struct tf_script *script)
 {
 	lua_State *L = script->L;
-	uint32_t callback;
+	uint32_t callback, mask = 0;
 	int status = 0;
 
 	if (script->choice == NULL) {
 		lua_pushvalue(L, SLOT_RUN);
 		return lua_pcall(L, 0, 0, SLOT_HANDLER);
 	}
-	while (status == 0 && (callback = next_callback(script)) != 0) {
-		lua_rawgeti(L, SLOT_RUN, (int) callback);
-		status = lua_pcall(L, 0, 0, SLOT_HANDLER);
+	while (status == 0 && (callback = next_callback(script, &mask)) != 0) {
+		status = push_step(script, callback, mask);
+		if (status == 0)
+			status = lua_pcall(L, 0, 0, SLOT_HANDLER);
 	}
 	return status;
 }

@@ -33,6 +33,7 @@ struct tf_script {
 	struct tf_expression **expressions; /* expression_count of them, by number */
 	uint32_t expression_count;
 	struct tf_choice *choice; /* NULL: the generated chain asks for expressions one by one */
+	uint32_t step_count; /* functions that were made for what it chose */
 	char **labels; /* label_count of them: the callbacks in words */
 	uint32_t label_count;
 	const struct tf_options *options;

@@ -47,6 +47,7 @@ function M.register(entry)
 end
 
 local ffi = core.ffi
+local band, lshift = bit.band, bit.lshift
 local source_size = 16384
 local source_text = ffi.new("char[?]", source_size)
 
@@ -105,33 +106,48 @@ local function build()
    return rest
 end
 
--- From so many expressions on, C looks at all of them together: where traffic is mixed, a chain of twice as
+-- From so many expressions on, C looks at all of them together (src/choose.h): where traffic is mixed, a chain of twice as
 -- many has more ways through it than the JIT makes side traces (100), and the rest is interpreted.
 local many = 12
 
-local step_source = [[
-local context, handle, decide, callback, i = ...
-return function()
-   local v = callback(handle(context.number))
+-- A function that shows the packet to the callbacks whose bits are in the mask (the lowest is the one behind number
+-- `before`), until one of them has decided, or changed the packet: then C looks at it anew.
+local function make_step(before, mask)
+   local names, values, body = {}, {}, {}
+   for i = before + 1, before + 32 do
+      if band(mask, lshift(1, i - before - 1)) ~= 0 then
+         names[#names + 1], values[#values + 1] = "callback" .. i, M.callbacks[i].fn
+         body[#body + 1] = ([[
+   context.callback = %d
+   v = callback%d(pkt)
    if v ~= nil then
-      local p = context.packet
       p.verdict = decide(v)
-      p.callback = i
+      p.callback = %d
+      return
+   end]]):format(i, i, i)
+      end
    end
-end]]
+   local source = ([[
+local context, handle, decide, band, %s = ...
+return function()
+   local p, pkt, v = context.packet, handle(context.number)
+%s
+end]]):format(table.concat(names, ", "), table.concat(body, ([[
 
--- For a script with many expressions: a function a callback, which C calls for each packet that the
--- callback is to see. Each is compiled by itself: in one loop, a thousand of them would wait behind each other.
+   if band(p.flags, %d) ~= 0 then return end
+]]):format(C.TF_CHANGED)))
+   return assert(loadstring(source, "=[tunfilter]/step"))(context, packet.handle, decide, band, unpack(values))
+end
+
+-- For a script with many expressions: C chooses, and calls the function for the callbacks that it chose. Each is
+-- compiled by itself, when packets first need it: in one loop, a thousand of them would wait behind each other.
 local function build_steps()
-   local steps = {}
-   for i, entry in ipairs(M.callbacks) do
+   for _, entry in ipairs(M.callbacks) do
       if C.tf_context_choose(context, entry.match or -1, entry.from or 2) ~= 0 then
          error("there is no memory for so many callbacks", 0)
       end
-      local make = assert(loadstring(step_source, "=[tunfilter]/step"))
-      steps[i] = make(context, packet.handle, decide, entry.fn, i)
    end
-   return steps
+   return { [0] = make_step }
 end
 
 --- Builds the function that C calls once a batch. No callback is registered after it.

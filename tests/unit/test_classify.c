@@ -257,6 +257,11 @@ static struct tf_packet datagram(uint8_t *bytes, uint32_t from, uint32_t to)
 	return packet;
 }
 
+static uint32_t bit(uint32_t number)
+{
+	return 1u << (number - 1) % TF_CHOICE_BLOCK;
+}
+
 /* More states than are kept: whoever sends from any port to any port gets the right answer still. */
 static void forgets_what_is_too_much(void **state)
 {
@@ -277,11 +282,15 @@ static void forgets_what_is_too_much(void **state)
 		uint32_t from = 1 + chance(PORTS + PORTS / 4), to = 1 + chance(PORTS + PORTS / 4);
 		struct tf_packet packet = datagram(bytes, from, to);
 		uint32_t low = from < to ? from : to, high = from < to ? to : from;
-		uint32_t first = low <= PORTS ? low : 0, second = high <= PORTS && high != low ? high : 0;
+		uint32_t first = low <= PORTS ? low : 0, second = high <= PORTS && high != low ? high : 0, mask;
 
-		assert_int_equal(tf_choice_next(choice, &packet, 0), first);
+		assert_int_equal(tf_choice_next(choice, &packet, 0, &mask), first);
+		if (second && (second - 1) / TF_CHOICE_BLOCK == (first - 1) / TF_CHOICE_BLOCK)
+			assert_int_equal(mask, bit(first) | bit(second));
+		else
+			assert_int_equal(mask, first ? bit(first) : 0);
 		if (first)
-			assert_int_equal(tf_choice_next(choice, &packet, first), second);
+			assert_int_equal(tf_choice_next(choice, &packet, first, &mask), second);
 	}
 	tf_choice_destroy(choice);
 	for (uint32_t i = 0; i < PORTS; i++)
@@ -357,16 +366,18 @@ static void chooses_in_order(void **state)
 		assert_int_equal(tf_choice_add(choice, expressions[i], callbacks[i].from), 0);
 	}
 	static const uint32_t left[] = {1, 4, 5, 8, 0}, right[] = {1, 2, 5, 7, 0};
-	for (int i = 0; i < 5; i++) {
-		packet.from = TF_LEFT;
-		assert_int_equal(tf_choice_next(choice, &packet, i ? left[i - 1] : 0), left[i]);
-		packet.from = TF_RIGHT;
-		assert_int_equal(tf_choice_next(choice, &packet, i ? right[i - 1] : 0), right[i]);
-	}
+	uint32_t mask;
+
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(tf_choice_next(choice, &packet, i ? left[i - 1] : 0, &mask), left[i]);
+	packet.from = TF_RIGHT;
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(tf_choice_next(choice, &packet, i ? right[i - 1] : 0, &mask), right[i]);
 	/* A callback has changed it: what follows sees it as it now is. */
-	packet.from = TF_LEFT;
+	assert_int_equal(tf_choice_next(choice, &packet, 5, &mask), 7);
 	put16(bytes + 20, 10);
-	assert_int_equal(tf_choice_next(choice, &packet, 5), 0);
+	packet.flags |= TF_CHANGED;
+	assert_int_equal(tf_choice_next(choice, &packet, 5, &mask), 0);
 	tf_choice_destroy(choice);
 	for (int i = 0; i < COUNT; i++)
 		tf_expression_free(expressions[i]);
