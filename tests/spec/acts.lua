@@ -74,9 +74,12 @@ for _, words in ipairs { { "ab", "AB" }, { "ab", "longer than it was" }, { "ab",
    act(function(pkt) return pkt:replace(unpack(words, 1, 3)), pkt.payload end)
 end
 
+act(function(pkt) pkt.raw = true; return pkt:replace("ab", "longer than it was") end)
+
 -- TCP alone.
 act(function(pkt) if pkt.tcp then pkt.tcp.options = { mss = 1200, wscale = 7 } end end)
 act(function(pkt) if pkt.tcp then pkt.tcp.options = {}; return pkt.payload end end)
+act(function(pkt) pkt.raw = true; if pkt.tcp then pkt.tcp.options = { mss = 1200, wscale = 7 } end end)
 act(function(pkt) if pkt.tcp then pkt.tcp.flags = "FA" end end)
 act(function(pkt) if pkt.tcp then pkt.tcp.seq = 1; pkt.tcp.flags.psh = true; return pkt.tcp.checksum end end)
 

@@ -3,17 +3,13 @@
 local tf = require "tunfilter"
 local acts = require "acts"
 
+local damage = require "tunfilter.netem" { corrupt = 1 }
+
 local function number(pkt) return pkt.ip4 and pkt.ip4.id or pkt.ip6.flow_label end
 
-local expressions = {
-   "udp[8:4] = 0x61626364", "udp[8] = 0x7a", "udp[6:2] = " .. (tf.args.sum or 0), "udp[6:2] = 0",
-   "ip protochain 17 and ip[28] = 0x61", "ip[20:2] = 1 and ip[(ip[0] & 15) * 4 + 8] = 0x61", "udp and len = 50",
-}
-
-if tf.args.expressions then
-   -- From twelve on, C looks at all of them together.
-   for i = 1, tf.args.expressions == "many" and 12 or 0 do expressions[#expressions + 1] = "udp[9] = " .. i end
-   for _, text in ipairs(expressions) do tf.on_packet(text, function() tf.log("matches " .. text) end) end
+if tf.args.expression then
+   tf.on_packet(tf.args.expression, function() tf.log "matches" end)
+   for i = 1, tf.args.others do tf.on_packet("udp[9] = " .. i, function() tf.log "matches another" end) end
 else
    tf.on_packet("tcp or udp", function(pkt)
       local n = number(pkt)
@@ -30,5 +26,6 @@ else
       end
       if way == 5 then tf.send(pkt.from, pkt); return tf.drop end
       if way == 6 then return pkt:reject() end
+      if way == 7 then return damage(pkt) end
    end)
 end
