@@ -62,13 +62,15 @@ local function safe_globals()
    })
 end
 
--- Text only: bytecode can break the VM.
+-- Text only: bytecode can break the VM. With an environment that is no table, load() gives the real globals.
 local function load_text(text, chunk_name, env)
-   return load(text, chunk_name, "t", env)
+   local chunk, message = load(text, chunk_name, "t", env)
+   return chunk and setfenv(chunk, env), message
 end
 
 local function add_loaders(env)
    function env.load(text, name, _, e)
+      if e ~= nil and type(e) ~= "table" then error("load: the environment is a table, not a " .. type(e), 2) end
       return load_text(text, name, e or env)
    end
    env.loadstring = function(text, name) return env.load(text, name) end

@@ -47,6 +47,9 @@ def test_libraries(place, library):
     "load('\\27LJ\\2\\0') == nil and loadstring('\\27LJ\\2\\0') == nil and load('\\27LJ\\2\\0', 'x', 'b') == nil",
     "(function() local pieces = { '\\27LJ', '\\2\\0' } return load(function() return table.remove(pieces, 1) end) == nil end)()",
     "load('return 1 + ...')(2) == 3 and load(function() end) ~= nil and load('x = 5', 'x', 't', {})() == nil and x == nil",
+    # an environment that is no table would be the library's own
+    *["not pcall(load, 'x = 1', 'x', 't', %s)" % value for value in ("true", "5", "'s'", "print", "1LL", "tf.ip '::1'", "false",
+                                                                   "coroutine.create(print)")],
     *["not pcall(require, '%s')" % name for name in (
         "ffi", "jit", "jit.util", "string.buffer", "table.new", "io", "os", "debug", "package", "tunfilter.core",
         "tunfilter.sandbox", "../secret", "/etc/passwd", "sub/../secret", "..", ".", "", "x\\0y")],
