@@ -104,6 +104,7 @@ def starts_with(stderr, words):
     ("tun", 4, 0, []),
     ("tap", 6, 0, []),
     ("tun", 4, 88, []),  # more than 700 segments in a large packet: it goes over several batches
+    ("tap", 4, 0, ["--workers", 2]),
     ("tun", 6, 0, ["--no-offload"]),
 ])
 def test_a_script_sees_every_wire_packet(place, kind, version, mss, options):
@@ -115,8 +116,10 @@ def test_a_script_sees_every_wire_packet(place, kind, version, mss, options):
                            options=["--left", kind, "--right", kind, "--set", "longest=%d" % longest, *options,
                                     "--on-right", "%s %s %d %d %d" % (sys.executable, server, PERIOD, count, mss)])
     assert done.returncode == 0 and int(done.stdout) == count, done.stdout + done.stderr
-    assert starts_with(done.stderr, "none$" if options else "checksum, TSO"), done.stderr
-    seen, wrong, long, bad = map(int, re.search(r"seen (\d+) wrong (\d+) long (\d+) bad (\d+)", done.stderr).groups())
+    assert starts_with(done.stderr, "none$" if "--no-offload" in options else "checksum, TSO"), done.stderr
+    said = re.findall(r"seen (\d+) wrong (\d+) long (\d+) bad (\d+)", done.stderr)  # each worker
+    assert len(said) == 1 + ("--workers" in options)
+    seen, wrong, long, bad = (sum(map(int, column)) for column in zip(*said))
     assert (wrong, long, bad) == (0, 0, 0)
     assert seen >= count / (mss or 1460)
     table = harness.tables(done.stderr)[-1]
@@ -188,29 +191,6 @@ tf.on_packet{ "tcp src port 7001", from = tf.right, function(pkt) pkt.tcp.sport 
 """
 
 
-@pytest.mark.skipif(not shutil.which("tshark"), reason="no tshark")
-@pytest.mark.parametrize("kind, version", [("tun", 6), ("tap", 4)])
-def test_a_capture_has_wire_packets_and_right_checksums(place, kind, version):
-    count = 2 * MEGABYTE
-    program = shutil.copy(TRANSFER, place.path / "transfer.py")
-    capture = place.path / "offload.pcapng"
-    done = harness.run_lab(place, TRANSLATE, sys.executable, program, "fetch", ADDRESS[version], "7002",
-                           options=["--left", kind, "--right", kind, "--capture", capture,
-                                    "--on-right", "%s %s serve 7001 %d" % (sys.executable, program, count)])
-    assert done.returncode == 0 and done.stdout == transfer.digest(count), done.stderr
-    assert "not in it" not in done.stderr
-    fields = ["frame.len", "ip.checksum.status", "tcp.checksum.status", "tcp.len"]
-    shown = subprocess.run(["tshark", "-n", "-r", capture, "-Y", "tcp", "-o", "ip.check_checksum:TRUE", "-o",
-                            "tcp.check_checksum:TRUE", "-T", "json", *(word for name in fields for word in ("-e", name))],
-                           capture_output=True, check=True, text=True).stdout
-    packets = [packet["_source"]["layers"] for packet in json.loads(shown)]
-    capture.unlink()
-    assert sum(int(packet["tcp.len"][0]) for packet in packets) >= 2 * count  # as it came, and as it went
-    assert max(int(packet["frame.len"][0]) for packet in packets) == (1514 if kind == "tap" else 1500)
-    assert {packet["tcp.checksum.status"][0] for packet in packets} == {"1"}  # good
-    assert {packet.get("ip.checksum.status", ["1"])[0] for packet in packets} == {"1"}
-
-
 # Fifty datagrams in one call (UDP_SEGMENT), the last of them shorter, when the server is there.
 DATAGRAMS = """
 import socket, struct
@@ -260,6 +240,47 @@ tf.on_packet{ "udp dst port 7003", from = tf.left, function(pkt)
 end }
 tf.on_stop(function() tf.log(("%d datagrams, %d right, %d short"):format(count, right, short)) end)
 """
+
+
+# What goes right and left at once: two streams and datagrams that are sent many at a time.
+BOTH = "%(python)s %(program)s %(words)s 7001 %(count)s & %(python)s %(program)s %(words)s 7011 %(count)s & " \
+       "%(python)s %(datagrams)s; wait"
+
+
+@pytest.mark.skipif(not shutil.which("tshark"), reason="no tshark")
+@pytest.mark.parametrize("rules, kind, version, options", [
+    (TRANSLATE, "tun", 6, []),
+    (ROUGH, "tap", 4, []),
+    (ROUGH, "tun", 4, ["--workers", 2]),
+    (harness.PASS, "tap", 6, ["--workers", 2]),
+], ids=["edited", "all", "all-workers", "passed"])
+def test_a_capture_has_wire_packets_and_right_checksums(place, rules, kind, version, options):
+    count = 2 * MEGABYTE
+    program = shutil.copy(TRANSFER, place.path / "transfer.py")
+    words = {"python": sys.executable, "program": program}
+    right = BOTH % dict(words, words="serve", count=count, datagrams=place.file("answer.py", ANSWER))
+    left = BOTH % dict(words, words="fetch " + ADDRESS[version], count="", datagrams=place.file("datagrams.py", DATAGRAMS))
+    if rules == TRANSLATE:
+        left = left.replace(" 7001 ", " 7002 ")
+    capture = place.path / "offload.pcapng"
+    done = harness.run_lab(place, rules + COUNT, "sh", "-c", left,
+                           options=["--left", kind, "--right", kind, "--capture", capture, *options, "--on-right", right])
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines(True)) == sorted([transfer.digest(count)] * 2 + ["as expected\n"])
+    assert "not in it" not in done.stderr
+    fields = ["frame.len", "ip.checksum.status", "tcp.checksum.status", "tcp.len", "udp.checksum.status", "udp.length"]
+    checks = [word for name in ("ip", "tcp", "udp") for word in ("-o", name + ".check_checksum:TRUE")]
+    shown = subprocess.run(["tshark", "-n", "-r", capture, "-Y", "(tcp or udp) and not icmp and not icmpv6", *checks,
+                            "-T", "json", *(word for name in fields for word in ("-e", name))],
+                           capture_output=True, check=True, text=True).stdout
+    packets = [packet["_source"]["layers"] for packet in json.loads(shown)]
+    capture.unlink()
+    lengths = [int(packet["tcp.len"][0]) for packet in packets if "tcp.len" in packet]
+    assert sum(lengths) >= (3 if rules == TRANSLATE else 2) * count  # what was edited is there as it came, and as it went
+    assert sum(packet.get("udp.length") == ["1008"] for packet in packets) == 49
+    assert max(int(packet["frame.len"][0]) for packet in packets) == (1514 if kind == "tap" else 1500)
+    for name in ("ip", "tcp", "udp"):
+        assert {packet.get(name + ".checksum.status", ["1"])[0] for packet in packets} == {"1"}, name  # good
 
 
 def test_datagrams_that_were_sent_at_once(place):

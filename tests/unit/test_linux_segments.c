@@ -25,7 +25,31 @@ struct way {
 
 static struct tf_batch *batch;
 
-static struct way open_way(const char *text, int no_offload)
+/* How many packets there were of what is promised of all of them. */
+static struct {
+	uint32_t large, one_byte, longest, options, extended, ecn, cwr, psh, fin, udp, second;
+} kinds;
+
+static void count_kind(const struct large *large)
+{
+	const uint8_t *ip = large->data + large->network;
+	uint8_t flags = large->udp ? 0 : large->data[large->transport + 13];
+
+	if (!large->size)
+		return;
+	kinds.large++;
+	kinds.one_byte += large->size == 1;
+	kinds.longest += large->len - large->network == TF_IP_MAX;
+	kinds.options += !large->ip6 && large->transport - large->network > 20;
+	kinds.extended += large->ip6 && large->transport - large->network > 40;
+	kinds.ecn += !!((large->ip6 ? ip[1] >> 4 : ip[1]) & 3);
+	kinds.cwr += !!(flags & 0x80);
+	kinds.psh += !!(flags & 8);
+	kinds.fin += flags & 1;
+	kinds.udp += large->udp;
+}
+
+static struct way open_way(const char *text, int no_offload, uint32_t queues)
 {
 	struct tf_device_spec spec;
 	struct way way;
@@ -34,6 +58,7 @@ static struct way open_way(const char *text, int no_offload)
 	assert_int_equal(tf_device_spec_parse(&spec, text, &error), 0);
 	spec.quiet = 1;
 	spec.no_offload = no_offload;
+	spec.queues = queues;
 	if (tf_device_open(&way.device, &spec, &error) < 0)
 		fail_msg("%s: %s", text, error.text);
 	way.socket = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
@@ -128,13 +153,13 @@ static void check_parsed(const struct tf_packet *packet, const struct large *lar
 		fail_msg("%s: a parse says something else", large_text(large));
 }
 
-static uint32_t compare_ours(struct way *way, const struct large *large)
+static uint32_t compare_ours(struct tf_device *device, const struct large *large)
 {
 	uint32_t count = 0;
 
 	for (;;) {
-		tf_batch_reset(batch, TF_LEFT, way->device->link);
-		if (tf_device_read(way->device, batch) <= 0)
+		tf_batch_reset(batch, TF_LEFT, device->link);
+		if (tf_device_read(device, batch) <= 0)
 			return count;
 		for (uint32_t i = 0; i < batch->count; i++) {
 			struct tf_packet *packet = &batch->packets[i];
@@ -160,33 +185,43 @@ static uint32_t compare_ours(struct way *way, const struct large *large)
 	}
 }
 
-static void compare(struct way *kernel, struct way *ours, const struct large *large)
+/* second: a queue of ours, or NULL; whose packet it is the kernel decides. */
+static void compare(struct way *kernel, struct way *ours, struct tf_device *second,
+		    const struct large *large)
 {
 	int refused = put(kernel, large);
-	uint32_t count;
+	uint32_t count, came;
 
 	if (put(ours, large) != refused)
 		fail_msg("%s: one interface takes it", large_text(large));
 	if (refused)
 		fail_msg("%s: %s", large_text(large), strerror(refused));
 	count = read_kernels(kernel);
-	if (compare_ours(ours, large) != count)
+	came = compare_ours(ours->device, large);
+	if (second && !came) {
+		came = compare_ours(second, large);
+		kinds.second++;
+	}
+	if (came != count)
 		fail_msg("%s: not %u segments", large_text(large), count);
 	if (count != large_segments(large))
 		fail_msg("%s: %u segments by the kernel", large_text(large), count);
 }
 
-static void compare_many(const char *kind, int tap, int count)
+static void compare_many(const char *kind, int tap, uint32_t queues, uint32_t count)
 {
 	char text[64];
 	struct way kernel, ours;
+	struct tf_device *second = NULL;
 	struct large large = {0};
 	int uso;
 
 	snprintf(text, sizeof(text), "%s:kernel0,mtu=9000", kind);
-	kernel = open_way(text, 1);
+	kernel = open_way(text, 1, 1);
 	snprintf(text, sizeof(text), "%s:ours0,mtu=9000", kind);
-	ours = open_way(text, 0);
+	ours = open_way(text, 0, queues);
+	if (queues > 1)
+		assert_int_equal(tf_device_queue(&second, ours.device, 1, &error), 0);
 	uso = strstr(ours.device->offload, "USO") != NULL;
 	if (!strstr(ours.device->offload, "TSO")) {
 		print_message("skipped: this kernel has no TSO for us\n");
@@ -195,38 +230,56 @@ static void compare_many(const char *kind, int tap, int count)
 	assert_int_equal(tf_batch_create(&batch, 64), 0);
 	read_kernels(&kernel);
 	read_kernels(&ours);
-	for (int i = 0; i < count; i++) {
+	memset(&kinds, 0, sizeof(kinds));
+	while (kinds.large < count) {
 		large_make(&large, tap, uso);
-		compare(&kernel, &ours, &large);
+		compare(&kernel, &ours, second, &large);
+		count_kind(&large);
 	}
+	if (count >= 1000) {
+		assert_true(kinds.one_byte > count / 100 && kinds.longest > count / 100);
+		assert_true(kinds.options > count / 20 && kinds.extended > count / 20);
+		assert_true(kinds.ecn > count / 3 && kinds.cwr > count / 20);
+		assert_true(kinds.psh > count / 20 && kinds.fin > count / 20);
+		assert_true(!uso || kinds.udp > count / 20);
+	}
+	assert_true(!second || (kinds.second > 0 && kinds.second < count));
 	free(large.data);
 	for (int i = 0; i < SEGMENTS; i++) {
 		free(seen[i].data);
 		seen[i].data = NULL;
 	}
 	tf_batch_destroy(batch);
+	if (second)
+		tf_device_close(second);
 	close_way(&kernel);
 	close_way(&ours);
 }
 
-/* 10,000 in all; valgrind is 30 times slower. */
-static int rounds(void)
+/* Valgrind is 30 times slower. */
+static uint32_t rounds(uint32_t count)
 {
 	const char *preload = getenv("LD_PRELOAD");
 
-	return preload && strstr(preload, "vgpreload") ? 200 : 5000;
+	return preload && strstr(preload, "vgpreload") ? count / 25 : count;
 }
 
 static void test_tun(void **state)
 {
 	NEEDS_NAMESPACE();
-	compare_many("tun", 0, rounds());
+	compare_many("tun", 0, 1, rounds(5000));
 }
 
 static void test_tap(void **state)
 {
 	NEEDS_NAMESPACE();
-	compare_many("tap", 1, rounds());
+	compare_many("tap", 1, 1, rounds(5000));
+}
+
+static void test_queues(void **state)
+{
+	NEEDS_NAMESPACE();
+	compare_many("tun", 0, 2, rounds(1000));
 }
 
 /* What did not fit one batch comes in the next ones, though nothing else makes the device readable.
@@ -238,7 +291,7 @@ static void test_the_rest_comes(void **state)
 	struct way ours;
 
 	NEEDS_NAMESPACE();
-	ours = open_way("tun:ours0", 0);
+	ours = open_way("tun:ours0", 0, 1);
 	do
 		large_make(&large, 0, 0);
 	while (large.size != 1 || large_segments(&large) < 300);
@@ -260,6 +313,7 @@ int main(void)
 		cmocka_unit_test(test_the_rest_comes),
 		cmocka_unit_test(test_tun),
 		cmocka_unit_test(test_tap),
+		cmocka_unit_test(test_queues),
 	};
 
 	return cmocka_run_group_tests_name("linux_segments", tests, enter_namespaces, NULL);
