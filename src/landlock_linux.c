@@ -2,7 +2,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
-#include <string.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -10,12 +11,20 @@
 
 #define READING (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 
-/* All that the first version knows; later ones add rights that need no mention to be of no use here. */
-#define EVERYTHING                                                                                      \
-	(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | READING |                         \
-	 LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR | \
-	 LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK |     \
-	 LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM)
+/* Versions of Landlock: each can forbid more, and refuses to be asked for what later ones can. */
+enum { REFER = 2, TRUNCATE = 3, NETWORK = 4, DEVICES = 5, SCOPES = 6 };
+
+/* As the kernel has it; a system's header may be older than its kernel. */
+struct rules {
+	uint64_t files, network, scoped;
+};
+
+static uint64_t all_of_files(int version)
+{
+	return ((UINT64_C(1) << 13) - 1) | /* what the first one knows, by number */
+	       (version >= REFER ? UINT64_C(1) << 13 : 0) | (version >= TRUNCATE ? UINT64_C(1) << 14 : 0) |
+	       (version >= DEVICES ? UINT64_C(1) << 15 : 0);
+}
 
 int tf_landlock_version(void)
 {
@@ -44,12 +53,14 @@ int tf_landlock_only(const char *folder)
 	static const char *const names[] = {"/etc/services", "/etc/protocols", "/etc/hosts", "/etc/networks",
 					    "/etc/ethers", "/etc/nsswitch.conf", "/etc/host.conf",
 					    "/etc/localtime"};
-	struct landlock_ruleset_attr all;
-	int rules, err;
+	int version = tf_landlock_version(), rules, err;
+	/* To bind and to connect; signals and abstract sockets of others. */
+	struct rules all = {all_of_files(version), 3, 3};
+	size_t size = version >= SCOPES	   ? sizeof(all)
+		      : version >= NETWORK ? offsetof(struct rules, scoped)
+					   : offsetof(struct rules, network);
 
-	memset(&all, 0, sizeof(all));
-	all.handled_access_fs = EVERYTHING;
-	rules = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all.handled_access_fs), 0);
+	rules = (int)syscall(SYS_landlock_create_ruleset, &all, size, 0);
 	if (rules < 0)
 		return -errno;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

@@ -8,6 +8,7 @@
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define MESSAGE_SIZE 1024	/* the longest request that is made here */
 #define ANSWER_SIZE  (32 << 10) /* the kernel sends no longer ones unless asked */
@@ -77,7 +78,8 @@ static int ask(struct tf_links *links, struct nlmsghdr *message, mnl_cb_t take, 
 	int more = 1;
 
 	message->nlmsg_seq = ++links->sequence;
-	if (mnl_socket_sendto(links->requests, message, message->nlmsg_len) < 0)
+	/* To the kernel, which needs no address, and from a worker may have none. */
+	if (send(mnl_socket_get_fd(links->requests), message, message->nlmsg_len, 0) < 0)
 		return -errno;
 	while (more > 0) {
 		length = mnl_socket_recvfrom(links->requests, answer, sizeof(answer));

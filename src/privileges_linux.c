@@ -118,7 +118,7 @@ int tf_privileges_drop(const struct tf_options *options, int aloud, struct tf_er
 		return tf_error_set(error, -errno, "cannot do without new rights: %s", strerror(errno));
 	if (!options->unsafe && CONFINES) {
 		files = tf_landlock_only(folder);
-		calls = tf_seccomp_only();
+		calls = tf_seccomp_only(0);
 	}
 	if (options->verbose && aloud)
 		tf_log(TF_LOG_INFO, "the script runs as %s, without capabilities; files: %s%s; system calls: %s",

@@ -18,7 +18,10 @@ int tf_landlock_version(void);
 /* No files but those below folder, to read. 0, or a negative code: not in force. */
 int tf_landlock_only(const char *folder);
 
-/* No system calls but those that a run needs; others fail with EPERM. Likewise. */
-int tf_seccomp_only(void);
+/*
+ * No system calls but those that a run needs; others fail with EPERM. timed: setitimer, too, for who watches
+ * over its own script. Likewise.
+ */
+int tf_seccomp_only(int timed);
 
 #endif

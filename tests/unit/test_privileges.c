@@ -8,13 +8,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -45,7 +49,9 @@ static int try_all(int unsafe)
 	struct tf_options options = {.script = script, .unsafe = unsafe};
 	struct tf_error error = {0};
 	char new_file[80], type[] = "x", *argv[] = {"/bin/true", NULL};
-	int files = tf_landlock_version() > 0, bad = 0, fd;
+	int files = tf_landlock_version() > 0, bad = 0, fd, ends[2], udp = socket(AF_INET, SOCK_DGRAM, 0);
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9)};
+	struct rlimit limit;
 	pthread_t thread;
 	void *came_back = NULL;
 
@@ -76,6 +82,31 @@ static int try_all(int unsafe)
 	MUST(ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0);
 	MUST(kill(getppid(), 0) < 0);
 	MUST(ioctl(STDIN_FILENO, TIOCSTI, type) < 0 && errno == EPERM);
+	/* A signal of the kernel's reaches whom one of ours may not: a file of ours is made to send it. */
+	MUST(pipe2(ends, O_NONBLOCK | O_CLOEXEC) == 0 && fcntl(ends[0], F_GETFL) == O_NONBLOCK);
+	MUST(fcntl(ends[0], F_SETOWN, getppid()) < 0 && errno == EPERM);
+	MUST(fcntl(ends[0], F_SETOWN_EX, &(struct f_owner_ex){F_OWNER_PID, getppid()}) < 0 && errno == EPERM);
+	MUST(fcntl(ends[0], F_SETSIG, SIGKILL) < 0 && errno == EPERM);
+	MUST(fcntl(ends[0], F_SETFL, O_ASYNC) < 0 && errno == EPERM);
+	MUST(fcntl(ends[0], F_NOTIFY, 0) < 0 && errno == EPERM);
+	MUST(fcntl(ends[0], F_SETLEASE, F_WRLCK) < 0 && errno == EPERM);
+	MUST(ioctl(ends[0], FIOASYNC, &(int){1}) < 0 && errno == EPERM);
+	MUST(ioctl(ends[0], FIOSETOWN, &(int){getppid()}) < 0 && errno == EPERM);
+	MUST(fcntl(ends[0], F_SETFL, 0) == 0 && fcntl(ends[0], F_GETFL) == 0);
+	/* Limits of our own are read, and none are set: also where half of the pointer to them is 0. */
+	MUST(syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit) == 0);
+	MUST(syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &limit, NULL) < 0 && errno == EPERM);
+	MUST(syscall(SYS_prlimit64, getppid(), RLIMIT_NOFILE, NULL, &limit) < 0 && errno == EPERM);
+	MUST(sizeof(long) < 8 || (syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 1L << (sizeof(long) * 8 - 20), NULL) < 0 &&
+				  errno == EPERM));
+	MUST(opens(script, O_RDONLY | O_TRUNC) == 0 && errno == EPERM);
+	MUST(sendto(udp, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)) < 0 && errno == EPERM);
+	MUST(sizeof(long) < 8 || (syscall(SYS_sendto, udp, "x", 1, 0, 1L << (sizeof(long) * 8 - 20), 0) < 0 &&
+				  errno == EPERM));
+	MUST(sendmsg(udp, &(struct msghdr){.msg_name = &to, .msg_namelen = sizeof(to)}, 0) < 0 && errno == EPERM);
+	MUST(syscall(SYS_setitimer, 0, NULL, NULL) < 0 && errno == EPERM);
+	MUST(syscall(SYS_clone, CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NEWNET, NULL, NULL, NULL, NULL) < 0 &&
+	     errno == EPERM);
 	MUST(unlink(script) < 0);
 	MUST(rename(script, new_file) < 0);
 	MUST(mkdir(new_file, 0700) < 0);
@@ -115,6 +146,26 @@ static void a_script_can_read_its_folder_and_no_more(void **state)
 	assert_int_equal(in_child(0), 0);
 }
 
+/* What seccomp forbids before that, on kernels that have it. */
+static void landlock_alone_keeps_signals_in(void **state)
+{
+	int status;
+	pid_t pid;
+
+	(void)state;
+	if (tf_landlock_version() < 6)
+		return;
+	pid = fork();
+	if (pid == 0)
+		_exit(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || kill(getppid(), 0) < 0 ? 1
+		      : tf_landlock_only(folder) < 0					   ? 2
+		      : kill(getppid(), 0) == 0 || errno != EPERM			   ? 3
+											   : 0);
+	waitpid(pid, &status, 0);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void unsafe_lifts_it(void **state)
 {
 	(void)state;
@@ -125,6 +176,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_script_can_read_its_folder_and_no_more),
+		cmocka_unit_test(landlock_alone_keeps_signals_in),
 		cmocka_unit_test(unsafe_lifts_it),
 	};
 	FILE *file;
