@@ -6,6 +6,7 @@
 #include "parse.h"
 #include "pipeline.h"
 #include "script.h"
+#include "segment.h"
 
 /* Before a held packet's bytes, which begin with its headroom. */
 struct held {
@@ -32,10 +33,12 @@ static void put_text(void *arg, const void *bytes, size_t n)
 	put(arg, bytes, n);
 }
 
-static void put_packet(void *arg, const struct tf_packet *packet, uint8_t side)
+static void put_packet(void *arg, struct tf_packet *packet, uint8_t side)
 {
-	struct held held = {.packet = *packet, .there = 1, .side = side};
+	struct held held = {.there = 1, .side = side};
 
+	tf_settle(packet); /* who takes it believes no flag that says what is still to be done */
+	held.packet = *packet;
 	put(arg, &held, sizeof(held));
 	put(arg, packet->data - TF_HEADROOM, TF_HEADROOM + packet->len);
 }

@@ -138,7 +138,7 @@ void tf_hold_release(struct tf_hold *hold, double now, struct tf_outbox *outbox,
 	}
 }
 
-void tf_hold_empty(struct tf_hold *hold, void (*each)(void *arg, const struct tf_packet *packet, uint8_t side), void *arg)
+void tf_hold_empty(struct tf_hold *hold, void (*each)(void *arg, struct tf_packet *packet, uint8_t side), void *arg)
 {
 	while (hold->count > 0) {
 		struct entry *entry = hold->heap[0];

@@ -23,7 +23,7 @@ void tf_hold_destroy(struct tf_hold *hold);
 int tf_hold_add(struct tf_hold *hold, struct tf_packet *packet, uint8_t side);
 
 /* Takes all out, in the order in which they are due; each is the function's for the time of the call. */
-void tf_hold_empty(struct tf_hold *hold, void (*each)(void *arg, const struct tf_packet *packet, uint8_t side), void *arg);
+void tf_hold_empty(struct tf_hold *hold, void (*each)(void *arg, struct tf_packet *packet, uint8_t side), void *arg);
 
 /* When the first is due, in seconds; above 1e299 if none is held. */
 double tf_hold_due(const struct tf_hold *hold);

@@ -404,7 +404,7 @@ void tf_pipeline_give_up(struct tf_pipeline *pipeline)
 }
 
 void tf_pipeline_empty(struct tf_pipeline *pipeline,
-		       void (*each)(void *arg, const struct tf_packet *packet, uint8_t side), void *arg)
+		       void (*each)(void *arg, struct tf_packet *packet, uint8_t side), void *arg)
 {
 	tf_hold_empty(pipeline->hold, each, arg);
 }

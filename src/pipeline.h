@@ -68,7 +68,7 @@ double tf_pipeline_number(const struct tf_pipeline *pipeline);
 
 /* Instead of give_up: the packets that are held, for another pipeline to hold (tf_pipeline_hold). */
 void tf_pipeline_empty(struct tf_pipeline *pipeline,
-		       void (*each)(void *arg, const struct tf_packet *packet, uint8_t side), void *arg);
+		       void (*each)(void *arg, struct tf_packet *packet, uint8_t side), void *arg);
 void tf_pipeline_hold(struct tf_pipeline *pipeline, struct tf_packet *packet, uint8_t side);
 
 /* Stops watching; handles close in the loop's next turn. */

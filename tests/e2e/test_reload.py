@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -12,9 +13,10 @@ from scapy.packet import Raw
 
 import harness
 import lab_tools
+import wire
 
 HEADER = 'local tf = require "tunfilter"\n'
-RELOADS = 30 if harness.SANITIZED else 200
+RELOADS = 15 if harness.SANITIZED else 100
 
 
 def packet(text, sport=9):
@@ -22,7 +24,10 @@ def packet(text, sport=9):
 
 
 def payloads(packets):
-    return [bytes(one)[28:].decode() for one in packets]
+    """The payloads of UDP packets whose checksum is right."""
+    for one in packets:
+        assert wire.checksum(one[12:20] + b"\0\x11" + one[24:26] + one[20:]) == 0, one.hex()
+    return [one[28:].decode() for one in packets]
 
 
 def marks(word):
@@ -48,15 +53,15 @@ def children(pid):
 
 
 def passes(running, text="x"):
-    """What a packet with this payload comes out as."""
-    running.left.send(packet(text + "?"))
+    """What a socket's packet with this payload comes out as."""
+    running.left.send(packet(text + "?"), partial=True)
     return payloads(running.right.receive(1, timeout=20))
 
 
 @pytest.mark.parametrize("how", ["rename", "in place", "signal", "signal to the lab"])
 def test_a_saved_script_is_loaded(place, lab, how):
     path = place.script(marks("1"))
-    with lab(path, "--no-offload") as running:
+    with lab(path) as running:
         assert passes(running) == ["x1"]
         if how == "rename":
             save(path, marks("2"))
@@ -111,7 +116,8 @@ def test_one_that_does_not_load_changes_nothing(place, lab, text, words):
     assert running.status == 0 and running.table()["errors"] == [0, 0]
 
 
-def test_what_passes_over(place, lab):
+@pytest.mark.parametrize("options", [[], ["--no-offload"]])
+def test_what_passes_over(place, lab, options):
     """tf.keep as it was last, flows where they are wanted, counters, held packets; and nothing else."""
     text = HEADER + """
     tf.flow.keep = true
@@ -131,10 +137,10 @@ def test_what_passes_over(place, lab):
     tf.on_stop(function() tf.keep.list[1] = "stopped" end)
     """
     path = place.script(text % 1)
-    with lab(path, "--no-offload") as running:
+    with lab(path, *options) as running:
         assert passes(running, "a") == ["1 1 1 1 a"]
         assert passes(running, "b") == ["1 1 2 2 a,b"]
-        running.left.send(packet("held"))
+        running.left.send(packet("held"), partial=True)
         save(path, text % 2)
         running.wait_for("loaded anew")
         out = passes(running, "c")
@@ -146,6 +152,51 @@ def test_what_passes_over(place, lab):
     assert re.search("counter +all +3$", running.stderr, re.M)
 
 
+# A datagram, then thirty in one call (UDP_SEGMENT), when the server is there.
+SEND = """
+import os, socket, struct, sys, time
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sender.connect(("10.77.0.2", 7004))
+sender.send(b"alone")
+sender.sendmsg([b"".join(b"%04d" % i * 250 for i in range(30))], [(socket.IPPROTO_UDP, 103, struct.pack("H", 1000))])
+sender.settimeout(60)
+print(sender.recv(100).decode())
+"""
+
+TAKE = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("10.77.0.2", 7004))
+server.settimeout(60)
+came = []
+while len(came) < 31:
+    data, address = server.recvfrom(2000)
+    came.append(data)
+server.sendto(b"all" if came == [b"alone", *(b"%04d" % i * 250 for i in range(30))] else b"others", address)
+"""
+
+
+def test_held_packets_of_sockets_pass_over(place):
+    """The kernel at the other end drops those with a wrong checksum."""
+    text = HEADER + """
+    local held = 0
+    tf.on_packet{ "udp port 7004", from = tf.left, function(pkt)
+       held = held + 1
+       if held == 31 then tf.log "all are held" end
+       return pkt:hold(3)
+    end }
+    """
+    path, client, server = place.script(text), place.file("send.py", SEND), place.file("take.py", TAKE)
+    with harness.Program(place, place.program, "lab", path, "--on-right", "%s %s" % (sys.executable, server),
+                         "--", sys.executable, client) as running:
+        running.wait_for("all are held")
+        save(path, text + "-- anew")
+        running.wait_for("is loaded anew")
+        assert running.end() == 0
+    assert re.search("^all$", running.stderr, re.M), running.stderr
+    assert running.table()["held"] == [31, 0] and running.table()["lost"] == [0, 0]
+
+
 def test_the_next_one_dies_while_the_first_one_ends(place, lab):
     """Then nobody has the packets; the script as it is now is started afresh, and the run goes on."""
     slow = marks("1") + """tf.on_stop(function()
@@ -155,7 +206,7 @@ def test_the_next_one_dies_while_the_first_one_ends(place, lab):
     end)
     """
     path = place.script(slow)
-    with lab(path, "--no-offload", "--time-limit", "20000") as running:
+    with lab(path, "--time-limit", "20000") as running:
         assert passes(running) == ["x1"]
         pid = supervisor(running)
         first, = children(pid)
@@ -181,13 +232,13 @@ def test_each_worker_keeps_its_own(place, lab):
     end)
     """)
     seen = {}
-    with lab(path, "--no-offload", "--workers", "2") as running:
+    with lab(path, "--workers", "2") as running:
         for turn in range(4):
             if turn > 0:
                 os.kill(supervisor(running), signal.SIGHUP)
                 harness.wait_until(lambda: running.stderr.count("loaded anew") == turn)
             for sport in range(20, 44):
-                running.left.send(packet("12345678901", sport=sport))
+                running.left.send(packet("12345678901", sport=sport), partial=True)
                 out = [int(word) for word in payloads(running.right.receive(1, timeout=20))[0].split()]
                 seen[out[0]] = seen.get(out[0], 0) + 1
                 assert out == [out[0], out[0], seen[out[0]], turn + 1]
@@ -221,7 +272,7 @@ def test_without_reload(place, lab):
 def test_a_capture_goes_on(place):
     """One file of all scripts, which tshark reads from end to end; also where one of them was killed."""
     path, capture = place.script(marks("1")), place.path / "out.pcapng"
-    with harness.Lab(place, path, "--capture", str(capture), "--no-offload") as running:
+    with harness.Lab(place, path, "--capture", str(capture)) as running:
         assert passes(running, "a") == ["a1"]
         save(path, marks("2"))
         running.wait_for("loaded anew")
@@ -237,17 +288,18 @@ def test_a_capture_goes_on(place):
     assert seen[:2] == ["a?", "a1"] and seen[-2:] == ["c?", "c2"]
 
 
-def test_many_reloads_under_load(place, lab):
+@pytest.mark.parametrize("options", [[], ["--no-offload"]])
+def test_many_reloads_under_load(place, lab, options):
     """Every packet comes out once, in order, whichever script it met."""
     path = place.script(HEADER + "tf.on_packet(function() end)\n")
     sent, got = 0, []
-    with lab(path, "--no-offload") as running:
+    with lab(path, *options) as running:
         pid = supervisor(running)
         for i in range(RELOADS):
             os.kill(pid, signal.SIGHUP)
             while running.stderr.count("is loaded anew") <= i:
                 for _ in range(10):
-                    running.left.send(packet("%d" % sent))
+                    running.left.send(packet("%d" % sent), partial=True)
                     sent += 1
                 got += running.right.receive(0)
                 time.sleep(0.002)
