@@ -3,19 +3,40 @@
 #include <stdint.h>
 
 /*
- * While memory is short. Each time that something is allocated LuaJIT collects some 2 KB, however large
- * the thing was, unless told otherwise; and it begins when twice as much is in use as after the last time.
- * What was made while it marks is marked at once at the end: with 2 KB, that is 7 ms for a script whose flows
- * grow to a million, with 20 KB one or two.
+ * Each time that something is allocated LuaJIT collects some 2 KB, however large the thing was, unless told otherwise; while
+ * memory is short, 50 KB.
  */
-enum { TIGHT_PAUSE = 120, TIGHT_STEPS = 20000, USUAL_PAUSE = 200, USUAL_STEPS = 2000 };
+enum { TIGHT_STEPS = 5000, USUAL_STEPS = 200 };
 
-/* These two only set numbers, and may be called anywhere. */
+/* It only sets a number, and may be called anywhere. */
 static void set_pace(struct tf_allocator *allocator, int tight)
 {
 	allocator->tight = tight;
-	lua_gc(allocator->L, LUA_GCSETPAUSE, tight ? TIGHT_PAUSE : USUAL_PAUSE);
 	lua_gc(allocator->L, LUA_GCSETSTEPMUL, tight ? TIGHT_STEPS : USUAL_STEPS);
+}
+
+static _Thread_local struct tf_allocator *in_use;
+
+void tf_allocator_use(struct tf_allocator *allocator)
+{
+	in_use = allocator;
+}
+
+struct tf_allocator *tf_allocator_in_use(void)
+{
+	return in_use;
+}
+
+void tf_allocator_count(struct tf_allocator *allocator, size_t before, size_t after)
+{
+	if (allocator == NULL)
+		return;
+	if (after > before && (allocator->used > allocator->limit ||
+			       after - before > allocator->limit - allocator->used))
+		allocator->exhausted(allocator->arg, 0);
+	allocator->used += after - before;
+	if (allocator->tight != (allocator->used > allocator->limit / 4))
+		set_pace(allocator, !allocator->tight);
 }
 
 static void *allocate(void *arg, void *block, size_t before, size_t after)
@@ -23,14 +44,10 @@ static void *allocate(void *arg, void *block, size_t before, size_t after)
 	struct tf_allocator *allocator = arg;
 	void *result;
 
-	if (after > before && (allocator->used > allocator->limit ||
-			       after - before > allocator->limit - allocator->used))
-		allocator->exhausted(allocator->arg);
+	tf_allocator_count(allocator, before, after);
 	result = allocator->next(allocator->next_arg, block, before, after);
-	if (result != NULL || after == 0)
-		allocator->used += after - before;
-	if (allocator->tight != (allocator->used > allocator->limit / 4))
-		set_pace(allocator, !allocator->tight);
+	if (result == NULL && after > 0)
+		allocator->exhausted(allocator->arg, 1);
 	return result;
 }
 
@@ -50,15 +67,30 @@ static int collect(lua_State *L)
 	return 0;
 }
 
+/* Not again before half of what is left has gone too. */
+static void set_next(struct tf_allocator *allocator)
+{
+	allocator->collect = allocator->used / 2 + allocator->limit / 2;
+}
+
 void tf_allocator_collect(struct tf_allocator *allocator)
 {
 	if (lua_cpcall(allocator->L, collect, NULL) != 0)
 		lua_pop(allocator->L, 1);
-	/* Not again before half of what is left has gone too. */
-	allocator->collect = allocator->used / 2 + allocator->limit / 2;
+	set_next(allocator);
+}
+
+void tf_allocator_make_room(struct tf_allocator *allocator, lua_State *L)
+{
+	if (allocator->used < allocator->collect)
+		return;
+	lua_gc(L, LUA_GCCOLLECT, 0);
+	set_next(allocator);
 }
 
 void tf_allocator_remove(const struct tf_allocator *allocator)
 {
+	if (in_use == allocator)
+		in_use = NULL;
 	lua_setallocf(allocator->L, allocator->next, allocator->next_arg);
 }

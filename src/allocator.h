@@ -1,7 +1,8 @@
 /*
- * Lua's memory, counted and bounded. A request past the limit is the end of the process, not an
- * error: LuaJIT's releases up to 2023 can lose their stack where compiled code is refused memory, and a
- * script could catch the error for ever. So that garbage does not count, it is collected in time.
+ * Lua's memory, counted and bounded, with what its objects have of C's (owned.h). A request past the limit, or one that
+ * the system refuses, is the end of the process, not an error: LuaJIT's releases up to 2023 can lose their stack where
+ * compiled code is refused memory, and a script could catch the error for ever. So that garbage does not count, it is
+ * collected in time.
  */
 #ifndef TF_ALLOCATOR_H
 #define TF_ALLOCATOR_H
@@ -17,7 +18,7 @@ struct tf_allocator {
 	size_t used;	/* bytes */
 	size_t limit;	/* bytes; SIZE_MAX: none */
 	size_t collect; /* when so many are in use it is time to collect; SIZE_MAX: never */
-	void (*exhausted)(void *arg); /* does not return */
+	void (*exhausted)(void *arg, int refused); /* does not return; refused: by the system */
 	void *arg;		      /* for exhausted */
 };
 
@@ -27,8 +28,18 @@ struct tf_allocator {
  */
 void tf_allocator_install(struct tf_allocator *allocator, lua_State *L, unsigned int megabytes);
 
+/* Whose script this thread is in from now on; NULL: nobody's. */
+void tf_allocator_use(struct tf_allocator *allocator);
+struct tf_allocator *tf_allocator_in_use(void);
+
+/* What is in use besides Lua's own has become so much; NULL is fine. */
+void tf_allocator_count(struct tf_allocator *allocator, size_t before, size_t after);
+
 /* Between two calls into Lua, where used has reached collect. */
 void tf_allocator_collect(struct tf_allocator *allocator);
+
+/* In a call from Lua, of its thread L, that is about to take memory of C's: collects where that is due. */
+void tf_allocator_make_room(struct tf_allocator *allocator, lua_State *L);
 
 /* Before the state is closed: LuaJIT gives its memory back at once when it knows it for its own. */
 void tf_allocator_remove(const struct tf_allocator *allocator);

@@ -101,6 +101,8 @@ static int binding_log(lua_State *L)
 	return 0;
 }
 
+enum { EXPRESSION_SIZE = 1024, EXPRESSION_GROWTH = 8 }; /* bytes, and bytes for each of its text */
+
 /* expression(text): its number, from 0; or nil and a message. */
 static int binding_expression(lua_State *L)
 {
@@ -125,6 +127,8 @@ static int binding_expression(lua_State *L)
 		lua_pushstring(L, error.text);
 		return 2;
 	}
+	/* About what libpcap's program and ours take: a script may register as many as it likes. */
+	tf_allocator_count(&script->allocator, 0, EXPRESSION_SIZE + EXPRESSION_GROWTH * length);
 	lua_pushinteger(L, (lua_Integer) script->expression_count++);
 	return 1;
 }
@@ -143,7 +147,15 @@ static int binding_note_file(lua_State *L)
 	return 0;
 }
 
+/* make_room(): before something is made that is small in Lua and large in C: Lua does not see that it is full. */
+static int binding_make_room(lua_State *L)
+{
+	tf_allocator_make_room(&script_of(L)->allocator, L);
+	return 0;
+}
+
 static const luaL_Reg functions[] = {
+	{ "make_room", binding_make_room },
 	{ "note_file", binding_note_file },
 	{ "check_stack", binding_check_stack },
 	{ "log", binding_log },

@@ -62,7 +62,7 @@ size_t tf_child_hear(struct tf_child *child, int events, char *words, size_t siz
 	return got > 0 ? (size_t)got : 0;
 }
 
-int tf_child_look(struct tf_child *child, uint64_t now, uint64_t limit, uint64_t grace)
+void tf_child_look(struct tf_child *child, uint64_t now, uint64_t limit, uint64_t grace, uint64_t most)
 {
 	struct tf_guards *guards = &child->page->guards;
 	struct tf_guard *late;
@@ -79,18 +79,19 @@ int tf_child_look(struct tf_child *child, uint64_t now, uint64_t limit, uint64_t
 		 tf_usage_excuses(&child->usage[seen.hung], child->pid, late, now, seen.limit + STARVED * limit));
 	child->looked = now;
 	child->look = seen.next;
+	child->greedy = most != 0 && tf_usage_memory(child->pid) > most;
 	if (seen.hung < 0)
-		return 0;
+		return;
 	child->hung = seen.limit;
 	atomic_store(&child->page->hung, seen.hung + 1);
 	if (syscall(SYS_tgkill, child->pid, (pid_t)atomic_load(&late->thread), TF_SIGNAL_HUNG) < 0)
 		kill(child->pid, TF_SIGNAL_HUNG);
-	return 1;
 }
 
 int tf_child_died(const struct tf_child *child, int status)
 {
-	return WIFSIGNALED(status) || child->hung != 0 || WEXITSTATUS(status) == TF_EXIT_MEMORY;
+	return WIFSIGNALED(status) || child->hung != 0 || WEXITSTATUS(status) == TF_EXIT_MEMORY ||
+	       WEXITSTATUS(status) == TF_EXIT_REFUSED;
 }
 
 /* Out of shared memory, into a text that nobody else changes. */
@@ -115,8 +116,9 @@ void tf_child_report(const struct tf_child *child, int status, const char *scrip
 	if (child->hung != 0)
 		snprintf(what, sizeof(what), " did not come back within %llu ms (--time-limit)",
 			 (unsigned long long)(child->hung / NS_PER_MS));
-	else if (WIFEXITED(status))
-		snprintf(what, sizeof(what), " " TF_GUARD_EXHAUSTED);
+	else if (child->greedy || WIFEXITED(status))
+		snprintf(what, sizeof(what), " %s",
+			 WIFEXITED(status) && WEXITSTATUS(status) == TF_EXIT_REFUSED ? TF_GUARD_REFUSED : TF_GUARD_EXHAUSTED);
 	else
 		snprintf(what, sizeof(what), ": the worker was ended by signal %d (%s)", WTERMSIG(status),
 			 strsignal(WTERMSIG(status)));

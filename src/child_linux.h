@@ -17,6 +17,7 @@ struct tf_child {
 	int ready;	       /* packets pass by it, or did */
 	uint64_t looked, look; /* the last look at its guards, and the next; 0: when it rings */
 	uint64_t hung;	       /* ns that its script was given and did not keep to; 0: it is well */
+	int greedy;	       /* it has more memory than it may have */
 	uint64_t doom;	       /* when it is killed; 0: not */
 	struct tf_usage usage[TF_GUARD_SLOTS];
 };
@@ -29,8 +30,11 @@ void tf_child_say(const struct tf_child *child, char word);
 /* What it has said, of poll's events: so many words, at most `size`. */
 size_t tf_child_hear(struct tf_child *child, int events, char *words, size_t size);
 
-/* Looks whether its script has come back within `limit` ns; sets `look`. 1: it has not, and is asked what it is at. */
-int tf_child_look(struct tf_child *child, uint64_t now, uint64_t limit, uint64_t grace);
+/*
+ * Looks whether its script has come back within `limit` ns, and whether it has more memory than `most` bytes (0: that is
+ * all the same); sets `look`, and `hung` or `greedy`. One that hangs is asked what it is at.
+ */
+void tf_child_look(struct tf_child *child, uint64_t now, uint64_t limit, uint64_t grace, uint64_t most);
 
 /* Whether it ended so that the next one takes its place. */
 int tf_child_died(const struct tf_child *child, int status);

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <uv.h>
 
+#include "owned.h"
+
 #define CHUNK	   4096u /* flows that are allocated at a time */
 #define CLOSED_IDLE 10	  /* seconds that a closed TCP connection is kept */
 #define NONE	   TF_FLOW_NONE
@@ -51,7 +53,7 @@ struct bucket {
 struct tf_flows {
 	struct flow **chunks;
 	struct bucket **buckets; /* in chunks as well; bucket_count of them are in use */
-	void **blocks;		 /* block_count blocks of malloc, which chunks lie in */
+	void **blocks;		 /* block_count blocks of memory, which chunks lie in */
 	uint32_t block_count;
 	uint32_t bucket_count;
 	uint32_t level; /* power of two: buckets below bucket_count - level have been split */
@@ -204,7 +206,7 @@ static void clear_bucket(struct bucket *bucket)
 /* Memory for a chunk, where a line begins; NULL if there is none. */
 static void *allocate(struct tf_flows *flows, size_t size)
 {
-	uint8_t *block = malloc(size + LINE);
+	uint8_t *block = tf_owned_malloc(size + LINE);
 
 	if (block == NULL)
 		return NULL;
@@ -461,7 +463,7 @@ void tf_flow_destroy(struct tf_flows *flows)
 	if (flows == NULL)
 		return;
 	for (uint32_t i = 0; i < flows->block_count; i++)
-		free(flows->blocks[i]);
+		tf_owned_free(flows->blocks[i]);
 	free(flows->blocks);
 	free(flows->chunks);
 	free(flows->buckets);

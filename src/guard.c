@@ -6,10 +6,10 @@
 static struct tf_guards own;
 static struct tf_script *scripts[TF_GUARD_SLOTS];
 static void (*ring_watcher)(void);
-static void (*no_memory)(unsigned int slot);
+static void (*no_memory)(unsigned int slot, int refused);
 struct tf_guards *tf_guards_in_use = &own;
 
-void tf_guard_use(struct tf_guards *guards, void (*ring)(void), void (*exhausted)(unsigned int slot))
+void tf_guard_use(struct tf_guards *guards, void (*ring)(void), void (*exhausted)(unsigned int slot, int refused))
 {
 	for (int i = 0; i < TF_GUARD_SLOTS; i++)
 		tf_guard_leave(&guards->slot[i]);
@@ -49,10 +49,10 @@ void tf_guard_ring(void)
 		ring_watcher();
 }
 
-void tf_guard_exhausted(const struct tf_guard *guard)
+void tf_guard_exhausted(const struct tf_guard *guard, int refused)
 {
 	if (no_memory != NULL)
-		no_memory(guard != NULL ? (unsigned int)(guard - tf_guards_in_use->slot) : TF_GUARD_SLOTS);
+		no_memory(guard != NULL ? (unsigned int)(guard - tf_guards_in_use->slot) : TF_GUARD_SLOTS, refused);
 	abort();
 }
 

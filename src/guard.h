@@ -36,10 +36,10 @@ struct tf_guards {
 
 /*
  * This process's scripts enter here from now on; ring is called, on the thread that enters, when the
- * watcher is asleep; exhausted when one that is inside wants more memory than it may have: it
- * does not return. Before there is a script. Without this call nobody watches.
+ * watcher is asleep; exhausted when one that is inside wants more memory than it may have, or
+ * than the system gives (refused): it does not return. Before there is a script. Without this call nobody watches.
  */
-void tf_guard_use(struct tf_guards *guards, void (*ring)(void), void (*exhausted)(unsigned int slot));
+void tf_guard_use(struct tf_guards *guards, void (*ring)(void), void (*exhausted)(unsigned int slot, int refused));
 
 /* A slot for a script, or NULL when all are taken: such a script is not watched. */
 struct tf_guard *tf_guard_take(struct tf_script *script);
@@ -49,7 +49,7 @@ void tf_guard_give(struct tf_guard *guard); /* NULL is fine */
 struct tf_script *tf_guard_script(unsigned int slot);
 
 void tf_guard_ring(void);
-void tf_guard_exhausted(const struct tf_guard *guard); /* does not return; NULL is fine */
+void tf_guard_exhausted(const struct tf_guard *guard, int refused); /* does not return; NULL is fine */
 
 /* Lua is entered at this time, for at most so many limits; NULL is fine. */
 static inline void tf_guard_enter(struct tf_guard *guard, uint64_t now, uint32_t times)
@@ -95,6 +95,7 @@ uint64_t tf_guards_end_late(struct tf_guards *guards, uint64_t now, uint64_t lim
 
 /* What `end` is told of one that wants too much memory. */
 #define TF_GUARD_EXHAUSTED "wants more memory than the script may have (--memory-limit)"
+#define TF_GUARD_REFUSED   "wants more memory than the system gives"
 
 /*
  * A process that watches itself: a script that is inside for longer than `limit` ms ends the process

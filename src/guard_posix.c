@@ -76,9 +76,9 @@ static void end(unsigned int slot, const char *what)
 	_exit(TF_EXIT_SCRIPT);
 }
 
-static void exhausted(unsigned int slot)
+static void exhausted(unsigned int slot, int refused)
 {
-	end(slot, TF_GUARD_EXHAUSTED);
+	end(slot, refused ? TF_GUARD_REFUSED : TF_GUARD_EXHAUSTED);
 }
 
 static void on_alarm(int number)

@@ -81,7 +81,7 @@ static void on_end(int number)
 }
 
 /* In the allocator, on the thread that wants more. */
-static void exhausted(unsigned int slot)
+static void exhausted(unsigned int slot, int refused)
 {
 	struct tf_page *page = life_of_process->page;
 	struct tf_script *script = tf_guard_script(slot);
@@ -90,7 +90,7 @@ static void exhausted(unsigned int slot)
 		tf_script_last_words(script, page->words, sizeof(page->words));
 		tf_script_last_place(script, page->place, sizeof(page->place));
 	}
-	_exit(TF_EXIT_MEMORY);
+	_exit(refused ? TF_EXIT_REFUSED : TF_EXIT_MEMORY);
 }
 
 static void on_nothing(int number)

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <uv.h>
 
+#include "owned.h"
+
 #define FIRST_SIZE 64u	   /* slots; a power of two, as all sizes are */
 #define CHUNK	   1048576 /* bytes of text that are allocated at a time */
 
@@ -34,7 +36,7 @@ static void free_all(struct tf_names *names)
 	for (uint32_t i = 0; i < names->chunk_count; i++)
 		free(names->chunks[i]);
 	free(names->chunks);
-	free(names->slots);
+	tf_owned_free(names->slots);
 }
 
 /* A name as it is asked for: in lower case, and where each domain begins that it is in. */
@@ -157,7 +159,7 @@ static uint32_t keep_text(struct tf_names *names, const uint8_t *name, size_t si
 		names->chunks = chunks;
 		if (names->chunk_count >= UINT32_MAX / CHUNK - 1)
 			return EMPTY;
-		chunks[names->chunk_count] = malloc(CHUNK);
+		chunks[names->chunk_count] = malloc(CHUNK); /* counted as it is used, below */
 		if (chunks[names->chunk_count] == NULL)
 			return EMPTY;
 		names->chunk_count++;
@@ -168,6 +170,7 @@ static uint32_t keep_text(struct tf_names *names, const uint8_t *name, size_t si
 	memcpy(text + 1, name, size);
 	at = (names->chunk_count - 1) * CHUNK + names->at + FIRST_TEXT;
 	names->at += (uint32_t) size + 1;
+	tf_owned_add(names->slots, size + 1);
 	return at;
 }
 
@@ -179,7 +182,7 @@ static int resize(struct tf_names *names, uint32_t size)
 {
 	struct tf_names made = { .size = size, .count = names->count, .used = names->count, .secret = names->secret };
 
-	made.slots = calloc(size, sizeof(*made.slots));
+	made.slots = tf_owned_calloc(size, sizeof(*made.slots));
 	if (made.slots == NULL)
 		return -1;
 	for (uint32_t i = 0; i < names->size; i++) {

@@ -5,9 +5,11 @@
 #include <uv.h>
 
 #include "device.h"
+#include "owned.h"
 
 #define FIRST_SIZE 64u /* entries; a power of two, as all sizes are */
 #define INDEX_SIZE 65536u
+#define PAGE	   4096u /* bytes */
 #define WORDS6	   5 /* of 32 bits: lengths 0 to 128 */
 
 enum { EMPTY = 0, GONE = 255 }; /* an entry's version where there is no network */
@@ -18,6 +20,7 @@ struct tf_nets {
 	uint32_t used; /* not EMPTY */
 	uint32_t count;
 	uint32_t secret;
+	uint32_t touched;	    /* bytes of the following two, at most */
 	uint64_t *lengths4;	    /* INDEX_SIZE: bit n is set if a network of length n may begin so */
 	uint32_t (*lengths6)[WORDS6]; /* INDEX_SIZE, likewise */
 	uint32_t short6;	    /* lengths below 32 of IPv6, which are not in lengths6 */
@@ -101,9 +104,24 @@ static void note_length(struct tf_nets *nets, const struct tf_net *net)
 		nets->lengths4[index4(net) + i] |= (uint64_t) 1 << net->length;
 }
 
+/* The index is large, and has memory only where it is written. */
+static void count_touched(struct tf_nets *nets, const struct tf_net *net)
+{
+	uint32_t all = INDEX_SIZE * (uint32_t) (sizeof(*nets->lengths4) + sizeof(*nets->lengths6));
+	uint32_t more = net->version == 6 || net->length >= 16 ? PAGE : 8u << (16 - net->length);
+
+	if (more < PAGE)
+		more = PAGE;
+	if (more > all - nets->touched)
+		more = all - nets->touched;
+	nets->touched += more;
+	if (more > 0)
+		tf_owned_add(nets, more);
+}
+
 static int resize(struct tf_nets *nets, uint32_t size)
 {
-	struct tf_net *old = nets->entries, *entries = calloc(size, sizeof(*entries));
+	struct tf_net *old = nets->entries, *entries = tf_owned_calloc(size, sizeof(*entries));
 	uint32_t old_size = nets->size;
 
 	if (entries == NULL)
@@ -114,13 +132,13 @@ static int resize(struct tf_nets *nets, uint32_t size)
 	for (uint32_t i = 0; i < old_size; i++)
 		if (old[i].version != EMPTY && old[i].version != GONE)
 			*find(nets, &old[i]) = old[i];
-	free(old);
+	tf_owned_free(old);
 	return 0;
 }
 
 struct tf_nets *tf_nets_create(void)
 {
-	struct tf_nets *nets = calloc(1, sizeof(*nets));
+	struct tf_nets *nets = tf_owned_calloc(1, sizeof(*nets));
 
 	if (nets == NULL)
 		return NULL;
@@ -139,10 +157,10 @@ void tf_nets_destroy(struct tf_nets *nets)
 {
 	if (nets == NULL)
 		return;
-	free(nets->entries);
+	tf_owned_free(nets->entries);
 	free(nets->lengths4);
 	free(nets->lengths6);
-	free(nets);
+	tf_owned_free(nets);
 }
 
 uint32_t tf_nets_count(const struct tf_nets *nets)
@@ -166,6 +184,7 @@ int tf_nets_add(struct tf_nets *nets, const struct tf_net *net)
 	nets->used++;
 	nets->count++;
 	note_length(nets, &key);
+	count_touched(nets, &key);
 	return 1;
 }
 

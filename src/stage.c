@@ -6,6 +6,7 @@
 #include "device/memory.h"
 #include "pipeline.h"
 
+#define NOTE_MAX 16384 /* bytes of a note that are kept */
 #define QUEUE 65536 /* packets that a scenario may let come out before it looks */
 
 struct tf_stage {
@@ -21,8 +22,11 @@ struct tf_stage {
 
 static void add_note(struct tf_stage *stage, int error, const char *text, size_t length)
 {
-	char *copy = stage->note_count < TF_NOTES ? malloc(length + 1) : NULL;
+	char *copy;
 
+	if (length > NOTE_MAX)
+		length = NOTE_MAX;
+	copy = stage->note_count < TF_NOTES ? malloc(length + 1) : NULL;
 	if (copy == NULL)
 		return;
 	memcpy(copy, text, length);

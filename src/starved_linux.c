@@ -1,4 +1,4 @@
-/* Whether a call is late by its own fault: what /proc says of the thread that it runs on. */
+/* What /proc says of a worker: whether a call is late by its own fault, and how much memory there is. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,10 +10,9 @@
 #define WINDOW_NS 50000000u /* what was used in less time than that says nothing */
 #define SHARE	  10	    /* who has had this part of a processor was not starved: others have theirs */
 
-/* A file of the thread's, as a text; 0 or -1. */
-static int read_thread(pid_t pid, const struct tf_guard *guard, const char *name, char *text, size_t size)
+/* A file of a process's, as a text; 0 or -1. */
+static int read_file(pid_t pid, const char *name, char *text, size_t size)
 {
-	unsigned int thread = atomic_load(&guard->thread);
 	char path[80], self[16] = "";
 	ssize_t n;
 	int fd;
@@ -21,7 +20,7 @@ static int read_thread(pid_t pid, const struct tf_guard *guard, const char *name
 	/* A /proc of another namespace numbers others so. */
 	if (readlink("/proc/self", self, sizeof(self) - 1) < 0 || atoi(self) != getpid())
 		return -1;
-	snprintf(path, sizeof(path), "/proc/%d/task/%u/%s", (int)pid, thread ? thread : (unsigned int)pid, name);
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
@@ -29,6 +28,16 @@ static int read_thread(pid_t pid, const struct tf_guard *guard, const char *name
 	close(fd);
 	text[n > 0 ? n : 0] = '\0';
 	return n > 0 ? 0 : -1;
+}
+
+/* Likewise, of the thread's. */
+static int read_thread(pid_t pid, const struct tf_guard *guard, const char *name, char *text, size_t size)
+{
+	unsigned int thread = atomic_load(&guard->thread);
+	char path[40];
+
+	snprintf(path, sizeof(path), "task/%u/%s", thread ? thread : (unsigned int)pid, name);
+	return read_file(pid, path, text, size);
 }
 
 /* Nanoseconds of a processor; UINT64_MAX where it can't be told. */
@@ -75,4 +84,14 @@ int tf_usage_excuses(const struct tf_usage *usage, pid_t pid, struct tf_guard *g
 	atomic_store(&guard->until, now + WINDOW_NS);
 	atomic_store(&guard->excused, usage->entered);
 	return 1;
+}
+
+uint64_t tf_usage_memory(pid_t pid)
+{
+	unsigned long long resident, shared;
+	char text[128];
+
+	if (read_file(pid, "statm", text, sizeof(text)) < 0 || sscanf(text, "%*u %llu %llu", &resident, &shared) != 2)
+		return 0;
+	return (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
 }

@@ -32,6 +32,7 @@
 #define SETTLE_NS   (100 * (uint64_t)NS_PER_MS)	 /* from a change of a file on: more may follow */
 #define FAILURES    5 /* so many in a row, each soon after the one before, and we try no more */
 #define NAP_NS	    20000000L
+#define BESIDES_MB  192 /* held packets, a batch, a capture's buffers: what a worker has beside its script's */
 #define WORDS	    64 /* are heard of one child before all others have their turn, and signals */
 #define SOON_NS     (10000 * (uint64_t)NS_PER_MS) /* and as many time limits */
 
@@ -58,6 +59,7 @@ struct supervisor {
 	int begun;	  /* packets have passed */
 	uint64_t grace;	  /* we were stopped until then */
 	uint64_t limit;	  /* ns, 0: none */
+	uint64_t memory;  /* bytes that a worker's process may have, 0: any */
 	uint64_t wished;  /* when somebody asked us to end; 0: not yet */
 	uint64_t failed[FAILURES]; /* when workers failed, the newest first */
 	uint64_t again;		   /* when starting one that is to serve is tried again; 0: it runs */
@@ -192,6 +194,16 @@ static void serve_plainly(struct supervisor *supervisor, const char *why)
 	serve_by(supervisor, TF_ROLE_PLAIN);
 }
 
+/* What was handed over is of use to nobody any more. */
+static void clear_handover(struct supervisor *supervisor)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t first = ((uintptr_t)&supervisor->shared->handover + page - 1) & -page;
+	uintptr_t end = (uintptr_t)(&supervisor->shared->handover + 1) & -page;
+
+	madvise((void *)first, end - first, MADV_REMOVE);
+}
+
 /* Gives a reload up. */
 static void rest(struct supervisor *supervisor)
 {
@@ -199,6 +211,7 @@ static void rest(struct supervisor *supervisor)
 		kill(supervisor->next.pid, SIGKILL);
 	tf_child_forget(&supervisor->next);
 	supervisor->reload = RESTING;
+	clear_handover(supervisor);
 }
 
 static void say_unchanged(const struct supervisor *supervisor)
@@ -269,6 +282,7 @@ static void on_next_end(struct supervisor *supervisor, int status)
 		supervisor->reload = SAVING;
 		tf_child_say(&supervisor->serving, TF_SAY_SAVE);
 	} else {
+		clear_handover(supervisor);
 		say_unchanged(supervisor);
 		if (supervisor->wanted)
 			begin_reload(supervisor);
@@ -386,6 +400,7 @@ static void on_ready(struct supervisor *supervisor, struct tf_child *child)
 {
 	child->ready = 1;
 	supervisor->waiting = 0;
+	clear_handover(supervisor);
 	tf_child_watch(child, supervisor->watch);
 	if (child->role == TF_ROLE_NEXT)
 		tf_log(TF_LOG_INFO, "%s is loaded anew", supervisor->what->options->script);
@@ -431,21 +446,22 @@ static void on_channel(struct supervisor *supervisor, struct tf_child *child, in
 static uint64_t step(struct supervisor *supervisor, struct tf_child *child, uint64_t now)
 {
 	uint64_t next = UINT64_MAX;
-	int watched = supervisor->limit != 0 && child->hung == 0;
+	int watched = supervisor->limit != 0 && child->hung == 0 && !child->greedy;
 
 	if (child->pid == 0)
 		return next;
 	if (child->doom != 0 && now >= child->doom) {
 		child->doom = 0;
-		if (child->hung == 0 && child == &supervisor->serving) { /* it was to end */
+		if (child->hung == 0 && !child->greedy && child == &supervisor->serving) { /* it was to end */
 			tf_log(TF_LOG_ERROR, "the script does not come back: ended without waiting for it");
 			finish(supervisor, TF_EXIT_SCRIPT);
 		}
 		kill(child->pid, SIGKILL);
 	}
 	if (watched && child->look != 0 && now >= child->look)
-		if (tf_child_look(child, now, supervisor->limit, supervisor->grace))
-			child->doom = now + WORDS_NS;
+		tf_child_look(child, now, supervisor->limit, supervisor->grace, supervisor->memory);
+	if (watched && (child->hung != 0 || child->greedy))
+		child->doom = child->hung != 0 ? now + WORDS_NS : now;
 	if (child->doom != 0)
 		next = child->doom;
 	if (watched && child->look != 0 && child->look < next)
@@ -508,9 +524,22 @@ static void serve(struct supervisor *supervisor)
 	rest(supervisor);
 }
 
+/* Scripts have their limits; this is for what they forget, and for native code of --unsafe. 0: none. */
+static uint64_t most_memory(const struct tf_options *options)
+{
+	uint64_t megabytes = options->memory_limit;
+
+#ifdef TF_SANITIZED /* they have much of their own */
+	megabytes = 0;
+#endif
+	return megabytes == 0 ? 0 : ((megabytes + megabytes / 2 + BESIDES_MB) << 20) * options->workers;
+}
+
 int tf_supervise(const struct tf_supervised *what)
 {
-	struct supervisor supervisor = {.what = what, .limit = (uint64_t)what->options->time_limit * NS_PER_MS};
+	struct supervisor supervisor = {.what = what,
+					.limit = (uint64_t)what->options->time_limit * NS_PER_MS,
+					.memory = most_memory(what->options)};
 	sigset_t set;
 
 	signal_set(&set);

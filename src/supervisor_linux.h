@@ -43,8 +43,9 @@ enum tf_word {
 	TF_SAY_GO = 'G'		/* supervisor: take over */
 };
 
-/* The exit status of a worker whose script wanted too much memory. */
-#define TF_EXIT_MEMORY 97
+/* The exit statuses of a worker whose script wanted more memory than it may have, or than the system gives. */
+#define TF_EXIT_MEMORY	97
+#define TF_EXIT_REFUSED 98
 
 /* The signal that asks a hung worker what it is at. */
 #define TF_SIGNAL_HUNG SIGALRM
@@ -73,6 +74,9 @@ void tf_usage_note(struct tf_usage *usage, pid_t pid, const struct tf_guards *gu
  * seen: 1, and it may stay a little longer, but no more than `most` ns in all.
  */
 int tf_usage_excuses(const struct tf_usage *usage, pid_t pid, struct tf_guard *guard, uint64_t now, uint64_t most);
+
+/* Bytes of memory that are the process's alone; 0 where it can't be told. */
+uint64_t tf_usage_memory(pid_t pid);
 
 /* In the worker's process, before anything of the script's: its signals, its guards, its files. */
 void tf_life_begin(struct tf_life *life);

@@ -1,6 +1,6 @@
 #include "waiting.h"
 
-#include <stdlib.h>
+#include "owned.h"
 
 struct tf_waiting {
 	uint32_t max, count;
@@ -9,7 +9,7 @@ struct tf_waiting {
 
 struct tf_waiting *tf_waiting_create(uint32_t max)
 {
-	struct tf_waiting *waiting = malloc(sizeof(*waiting) + max * sizeof(double));
+	struct tf_waiting *waiting = tf_owned_malloc(sizeof(*waiting) + max * sizeof(double));
 
 	if (waiting == NULL)
 		return NULL;
@@ -20,7 +20,7 @@ struct tf_waiting *tf_waiting_create(uint32_t max)
 
 void tf_waiting_destroy(struct tf_waiting *waiting)
 {
-	free(waiting);
+	tf_owned_free(waiting);
 }
 
 static void remove_first(struct tf_waiting *waiting)

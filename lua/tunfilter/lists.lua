@@ -31,6 +31,7 @@ local function new(set_type, create, destroy, name)
       collectgarbage()
       if count >= max_sets then fault(("%s: there are %d lists already"):format(name, max_sets)) end
    end
+   host.make_room()
    local set = create()
    if set == nil then fault(name .. ": there is no memory for it") end
    last, count = last + 1, count + 1

@@ -97,6 +97,7 @@ local function link(t)
 
    local waiting -- struct tf_waiting *
    if delay > 0 or jitter > 0 or second_a_byte then
+      core.host.make_room()
       waiting = C.tf_waiting_create(limit)
       if waiting == nil then fault "netem: there is no memory for the queue" end
       waiting = ffi.gc(waiting, C.tf_waiting_destroy)

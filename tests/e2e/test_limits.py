@@ -74,6 +74,10 @@ def test_what_takes_its_time_and_comes_back(place, limit):
     "local function f(a) local t = { a } return 1 + f(t) end f{}",
     "local t = {} while true do pcall(function() t[#t + 1] = ('x'):rep(1e7 + #t) end) end",
     "local t = {} coroutine.wrap(function() while true do t[#t + 1] = {} end end)()",
+    # what C has of it
+    "local t = {} for i = 1, 1e3 do t[i] = tf.nets{} for n = 0, 255 do t[i]:add(n .. '.0.0.0/9') end end",
+    "local set = tf.names{} for i = 1, 1e9 do set:add(i .. '.example.org') end",
+    "local t, netem = {}, require 'tunfilter.netem' for i = 1, 1e9 do t[i] = netem{ delay = 1, limit = 65536 } end",
 ])
 def test_memory(place, text):
     """A script that wants more than it may have has no say in what follows."""
@@ -86,10 +90,20 @@ def test_memory(place, text):
     assert "%s:2 wants more memory than the script may have (--memory-limit)\n\tpacket 2 from left" % script in done.stderr
 
 
-def test_memory_while_it_loads(place):
-    done = harness.run(place, "check", place.script("local t = {} while true do t[#t + 1] = {} end\n"), "--memory-limit", "16")
+@pytest.mark.parametrize("text", ["local t = {} while true do t[#t + 1] = {} end",
+                                  HEADER + "while true do tf.on_packet('host 10.0.0.1 or host 10.0.0.2', function() end) end"])
+def test_memory_while_it_loads(place, text):
+    done = harness.run(place, "check", place.script(text + "\n"), "--memory-limit", "16", "--time-limit", "0")
     assert done.returncode == 1
     assert "its top level wants more memory" in done.stderr
+
+
+def test_lists_that_are_garbage_do_not_count(place):
+    text = 'tf.on_packet("udp", function() local set = tf.nets{} for n = 0, 255 do set:add(n .. ".0.0.0/9") end end)\n'
+    many = place.path / "many.pcap"
+    captures.write(many, [bytes(IP(src="10.0.0.1", dst="10.0.0.2") / UDP())] * 200)
+    done = harness.run(place, "replay", place.script(HEADER + text), many, "--memory-limit", "32")
+    assert done.returncode == 0, done.stderr
 
 
 def test_garbage_does_not_count(place):

@@ -152,6 +152,23 @@ def test_what_passes_over(place, lab, options):
     assert re.search("counter +all +3$", running.stderr, re.M)
 
 
+def handed_over(pid):
+    """KB of the memory that workers share which are in use, as far as this one has seen them."""
+    sizes = [int(number) for number in re.findall(r"rw-s .*\n(?:Size|.*\n)*?Rss: +(\d+)", open("/proc/%d/smaps" % pid).read())]
+    return max(sizes)
+
+
+def test_what_was_handed_over_takes_no_memory(place, lab):
+    path = place.script(HEADER + 'tf.keep.much = tf.keep.much or ("x"):rep(3e7)\n' + marks("1"))
+    with lab(path, "--no-offload", "--time-limit", "5000") as running:
+        pid = supervisor(running)
+        for turn in range(2):
+            os.kill(pid, signal.SIGHUP)
+            harness.wait_until(lambda: running.stderr.count("loaded anew") > turn)
+        assert passes(running) == ["x1"]
+        harness.wait_until(lambda: max(map(handed_over, children(pid))) < 4000)
+
+
 # A datagram, then thirty in one call (UDP_SEGMENT), when the server is there.
 SEND = """
 import os, socket, struct, sys, time

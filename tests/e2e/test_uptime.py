@@ -84,6 +84,25 @@ def test_a_script_that_wants_all_memory(place, lab, what):
     books(running, 1)
 
 
+@pytest.mark.skipif(harness.SANITIZED, reason="a sanitizer has much memory of its own")
+def test_native_code_that_wants_all_memory(place, lab):
+    """Nobody counts it, and it grows at leisure: who has several times what is allowed is ended."""
+    script = HEADER + """local ffi = require "ffi"
+    ffi.cdef "void *malloc(size_t); void *memset(void *, int, size_t);"
+    local grows
+    tf.every(0.01, function() if grows then ffi.C.memset(ffi.C.malloc(8e6), 1, 8e6) end end)
+    tf.on_packet("udp", function(pkt) grows = grows or pkt.payload == "now" end)
+    """
+    with lab(script, "--unsafe", "--memory-limit", "32", "--time-limit", LIMIT) as running:
+        running.left.send(packet("now"))
+        assert running.right.receive(1, timeout=60) == [packet("now")]
+        running.wait_for("afresh", 60)
+        running.left.send(packet("behind"))
+        assert running.right.receive(1, timeout=60) == [packet("behind")]
+    assert re.search(r"rules\d+\.lua wants more memory than the script may have \(--memory-limit\); the script is started afresh$",
+                     running.stderr, re.M), running.stderr
+
+
 def test_recursion_is_an_error_like_any_other(place, lab):
     with lab(rules("local function f() return 1 + f() end f()"), "--time-limit", "0") as running:
         triggers(running)
