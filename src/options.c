@@ -15,7 +15,7 @@ const char tf_options_help[] =
 	"  tunfilter enter left|right [-- COMMAND]          inside a running lab\n"
 	"  tunfilter replay RULES.lua IN.pcap [OUT.pcap]    the same script on a capture\n"
 	"  tunfilter test RULES.lua TESTS.lua...            scenarios for a script\n"
-	"  tunfilter check RULES.lua                        load it, start nothing\n"
+	"  tunfilter check RULES.lua                        try it on a packet of each kind, start nothing\n"
 	"  tunfilter check --jit RULES.lua [IN.pcap]        what of it runs compiled\n"
 	"  tunfilter doctor                                 what this machine lacks\n"
 	"\n"

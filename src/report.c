@@ -91,6 +91,38 @@ int tf_report_handler(lua_State *L)
 	return 1;
 }
 
+/* Whether the message speaks of a nil where a header of the packet was looked for. */
+static int lacks_header(const char *msg)
+{
+	static const char *const names[] = {"eth", "arp", "ip", "ip4", "ip6", "tcp", "udp", "icmp", "icmp6", "quoted"};
+	const char *at = strstr(msg, "attempt to index "), *quote = at != NULL ? strchr(at, '\'') : NULL;
+	size_t length = quote != NULL ? strcspn(quote + 1, "'") : 0;
+
+	if (length == 0 || strncmp(quote + 1 + length, "' (a nil value)", 15) != 0)
+		return 0;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strlen(names[i]) == length && memcmp(quote + 1, names[i], length) == 0)
+			return 1;
+	return 0;
+}
+
+const char *tf_report_hint(const struct tf_script *script, const char *msg)
+{
+	static const char *const withheld[] = {"field 'execute'", "field 'getenv'",  "field 'open'",
+					       "field 'popen'",	  "field 'remove'",  "field 'rename'",
+					       "global 'dofile'", "global 'loadfile'"};
+
+	if (strstr(msg, "global 'tf' (a nil value)") != NULL)
+		return "\n\ta script begins with: local tf = require \"tunfilter\"";
+	if (lacks_header(msg))
+		return "\n\tthis packet has no such header: ask for it first, as in: if pkt.tcp and pkt.tcp.dport == 80";
+	if (!script->options->unsafe && strstr(msg, "attempt to call") != NULL)
+		for (size_t i = 0; i < sizeof(withheld) / sizeof(withheld[0]); i++)
+			if (strstr(msg, withheld[i]) != NULL)
+				return "\n\tscripts have the safe part of Lua (--unsafe gives them all of it)";
+	return "";
+}
+
 void tf_report_rest(struct tf_script *script)
 {
 	struct tf_report *report = &script->report;
@@ -106,14 +138,15 @@ void tf_report_error(struct tf_script *script, const char *msg, const struct tf_
 {
 	struct tf_report *report = &script->report;
 	char line[512] = "", text[sizeof(report->traceback) + 1024];
-	const char *callback = packet != NULL ? tf_script_callback(script, packet->callback) : "";
+	const char *callback = packet != NULL ? tf_script_callback(script, packet->callback) : "", *hint;
 
 	/* Behind `return pkt:u8(99)` Lua no longer knows the line. */
 	if (place_of(msg) > 0 || strstr(msg, callback) != NULL)
 		callback = "";
+	hint = tf_report_hint(script, msg);
 	report->total++;
 	if (script->listener.error != NULL) {
-		snprintf(text, sizeof(text), "%s%s%s%s", callback, *callback ? ": " : "", msg, report->traceback);
+		snprintf(text, sizeof(text), "%s%s%s%s%s", callback, *callback ? ": " : "", msg, report->traceback, hint);
 		script->listener.error(script->listener.arg, text);
 		return;
 	}
@@ -130,12 +163,12 @@ void tf_report_error(struct tf_script *script, const char *msg, const struct tf_
 		 (int) place_length(msg), msg);
 	report->last = now;
 	if (packet == NULL) {
-		tf_log(TF_LOG_ERROR, "%s%s", msg, report->traceback);
+		tf_log(TF_LOG_ERROR, "%s%s%s", msg, report->traceback, hint);
 		return;
 	}
 	tf_packet_describe(packet, line, sizeof(line));
 	tf_log(TF_LOG_ERROR,
-	       "%s%s%s%s\n\tpacket %.0f from %s, %u bytes: %s\n\tit is %s (--on-error); more errors here are counted",
-	       callback, *callback ? ": " : "", msg, report->traceback, packet->number, packet->from == TF_LEFT ? "left" : "right", packet->len,
+	       "%s%s%s%s%s\n\tpacket %.0f from %s, %u bytes: %s\n\tit is %s (--on-error); more errors here are counted",
+	       callback, *callback ? ": " : "", msg, report->traceback, hint, packet->number, packet->from == TF_LEFT ? "left" : "right", packet->len,
 	       line, packet->verdict == TF_VERDICT_FORWARD ? "forwarded" : "dropped");
 }

@@ -20,26 +20,10 @@ static double clock_now(void)
 	return (double) uv_hrtime() / 1e9;
 }
 
-/* What to do about a mistake that Lua has only a nil for. */
-static const char *hint_of(const struct tf_script *script, const char *text)
-{
-	static const char *const withheld[] = {"field 'execute'", "field 'getenv'",  "field 'open'",
-					       "field 'popen'",	  "field 'remove'",  "field 'rename'",
-					       "global 'dofile'", "global 'loadfile'"};
-
-	if (strstr(text, "global 'tf' (a nil value)") != NULL)
-		return "\n\ta script begins with: local tf = require \"tunfilter\"";
-	if (!script->options->unsafe && strstr(text, "attempt to call") != NULL)
-		for (size_t i = 0; i < sizeof(withheld) / sizeof(withheld[0]); i++)
-			if (strstr(text, withheld[i]) != NULL)
-				return "\n\tscripts have the safe part of Lua (--unsafe gives them all of it)";
-	return "";
-}
-
 /* Puts message and traceback on top of the stack into error, and empties the stack to its slots. */
 static int take_error(struct tf_script *script, struct tf_error *error)
 {
-	const char *text = lua_tostring(script->L, -1), *hint = text != NULL ? hint_of(script, text) : "";
+	const char *text = lua_tostring(script->L, -1), *hint = text != NULL ? tf_report_hint(script, text) : "";
 
 	tf_error_set(error, TF_ESCRIPT, "%s%s%s", text ? text : "out of memory", script->report.traceback, hint);
 	script->report.traceback[0] = '\0';

@@ -61,4 +61,7 @@ void tf_report_error(struct tf_script *script, const char *msg, const struct tf_
 /* A last line about errors that were counted and not shown. */
 void tf_report_rest(struct tf_script *script);
 
+/* What to do about a mistake that Lua has only a nil for: lines to follow the message, or "". */
+const char *tf_report_hint(const struct tf_script *script, const char *msg);
+
 #endif

@@ -6,6 +6,7 @@ local M = {}
 
 --- A value in a message; strings in quotes.
 function M.shown(value)
+   if type(value) == "function" then return "a function" end
    return type(value) == "string" and ("%q"):format(value:sub(1, 80)) or tostring(value)
 end
 
@@ -19,6 +20,9 @@ end
 M.wrong = wrong
 
 local function not_integer(value, max, label)
+   if type(value) == "string" and tonumber(value) then
+      fault(("%s: expected a number, got the string %q: tonumber() makes a number of it"):format(label, value:sub(1, 40)))
+   end
    if type(value) ~= "number" then wrong(label, "a number", value) end
    if value >= 0 and value <= max then
       fault(("%s: %s is not a whole number"):format(label, tostring(value)))

@@ -23,10 +23,12 @@ local function decide(value)
    if rawequal(value, forward) then return FORWARD end
    if rawequal(value, reply) then return REPLY end
    if rawequal(value, verdict.hold) then
+      verdict.said.number = 0
       if context.packet.due < context.now then error("this packet was not held: the pkt:hold() was of another", 0) end
       return HOLD
    end
    if rawequal(value, verdict.reject) then
+      verdict.said.number = 0
       reject(context.packet)
       return DROP
    end

@@ -59,6 +59,10 @@ end
 local usage = "tf.on_packet takes (callback), (expression, callback) or "
    .. "{ expression?, from = side?, name = string?, callback }"
 
+local wireshark = { arp = true, dns = true, eth = true, frame = true, http = true, icmp = true, icmpv6 = true, ip = true, ipv6 = true,
+                    tcp = true, tls = true, udp = true }
+local not_wireshark = "expressions are tcpdump's, not Wireshark's display filters: tcp port 80, src host 10.0.0.1; see pcap-filter(7)"
+
 local option_names = { from = true, name = true }
 
 -- The three forms as one: a table { expression?, callback, from =, name = }.
@@ -83,7 +87,8 @@ function M.on_packet(a, b)
    local expression, fn = t[1], t[2]
    if t[2] == nil then expression, fn = nil, t[1] end
    if not callable(fn) or t[3] ~= nil or (expression ~= nil and type(expression) ~= "string") then
-      error(usage, 2)
+      local given = t == a and "" or (", not (%s%s)"):format(check.shown(a), b ~= nil and ", " .. check.shown(b) or "")
+      error(usage .. given, 2)
    end
    local from
    if t.from ~= nil then
@@ -97,7 +102,10 @@ function M.on_packet(a, b)
    if expression then
       local message
       match, message = host.expression(expression)
-      if not match then error(message, 2) end
+      if not match then
+         local theirs = wireshark[expression:match "%f[%w](%a%w*)%.%a"] or expression:find("==", 1, true)
+         error(theirs and message .. "\n\t" .. not_wireshark or message, 2)
+      end
    end
    local place = where(fn)
    dispatch.register{ fn = fn, expression = expression, match = match, from = from, name = t.name,

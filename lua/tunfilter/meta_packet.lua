@@ -8,7 +8,7 @@
 --- Changes need no verdict: whatever the callbacks left in it is what is forwarded. Length fields and checksums follow,
 --- unless `raw` is set; a checksum that was wrong before stays wrong. A name that is no member is an error.
 ---
---- `#pkt` is `pkt.len`; `tostring(pkt)` is one line, as tcpdump prints it.
+--- `#pkt` is `pkt.len`; `tostring(pkt)` is one line, as tcpdump prints it, and `..` takes it.
 ---
 ---```lua
 ---local tf = require "tunfilter"
@@ -273,7 +273,7 @@ function packet:hexdump() end
 ---@field options tunfilter.TcpOptions Takes a table by name and another packet's options too, which replace all that were there.
 
 --- TCP flags. `tostring` gives their letters in the order FSRPAUEC; they are equal to a string of the same letters
---- in any order.
+--- in any order. Errors: they are compared with a number.
 ---
 ---```lua
 ---local tf = require "tunfilter"

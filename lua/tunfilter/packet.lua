@@ -207,11 +207,17 @@ end
 
 local context = core.context
 local longest_hold = 3600 -- seconds
+local said = verdict.said
 
 -- The packet that a callback sees now; what a verdict is about.
 local function seen(self, method, instead)
    local p = packet_of(self, method)
    if p ~= context.packet then fault(("%s: a copy has no verdict: %s"):format(method, instead)) end
+   local earlier = said.number
+   said.number = p.number
+   if earlier ~= 0 and earlier ~= p.number then
+      fault(("%s is a verdict, to be returned: return pkt:%s(…); of packet %d nothing was returned"):format(method, method, earlier))
+   end
    return p
 end
 
@@ -247,25 +253,41 @@ local names = {}
 for name in pairs(getters) do names[name] = true end
 for name in pairs(methods) do names[name] = true end
 
+-- An error that says what was looked for: a verdict, a field of a header, or a member that is written otherwise.
+local function absent(key)
+   if key == "drop" or key == "forward" or key == "reply" then
+      fault(("a packet has no member '%s': return tf.%s"):format(key, key))
+   end
+   local fields = {}
+   for _, header in ipairs { "ip", "tcp", "udp", "eth" } do
+      if view.declared[header][key] then fields[#fields + 1] = ("pkt.%s.%s"):format(header, key) end
+   end
+   if fields[1] then fault(("a packet has no member '%s', its headers have: %s"):format(key, table.concat(fields, ", "))) end
+   fault(suggest("a packet", key, names))
+end
+
 local meta = {
    __index = function(self, key)
       local get = getters[key]
       if get then return (get(self)) end
       local method = methods[key]
-      if not method then fault(suggest("a packet", key, names)) end
+      if not method then absent(key) end
       return method
    end,
    __newindex = function(self, key, value)
       local set = setters[key]
       if not set then
          if names[key] then fault(("pkt.%s cannot be set"):format(key)) end
-         fault(suggest("a packet", key, names))
+         absent(key)
       end
       set(self, value)
    end,
    __len = function(self) return resolve(self).len end,
    __tostring = function(self)
       return (ffi.string(text, C.tf_packet_describe(resolve(self), text, text_size)))
+   end,
+   __concat = function(a, b)
+      return (M.is(a) and tostring(a) or a) .. (M.is(b) and tostring(b) or b)
    end,
    __eq = function(a, b)
       return ffi.istype(handle_type, a) and ffi.istype(handle_type, b) and live.number(a) == live.number(b)

@@ -62,10 +62,22 @@ local function safe_globals()
    })
 end
 
+-- `#!/usr/bin/env tunfilter` may be the first line; its newline stays, so that lines count right.
+local function without_shebang(text)
+   return (text:gsub("^#[^\n]*", ""))
+end
+
 -- Text only: bytecode can break the VM. With an environment that is no table, load() gives the real globals.
 local function load_text(text, chunk_name, env)
    local chunk, message = load(text, chunk_name, "t", env)
    return chunk and setfenv(chunk, env), message
+end
+
+-- A file of the script's: its chunk, or nil and a message for people.
+local function load_file(text, path, env)
+   local chunk, message = load_text(without_shebang(text), "@" .. path, env)
+   if not chunk then return nil, real_require "tunfilter.syntax"(message, text) end
+   return chunk
 end
 
 local function add_loaders(env)
@@ -84,11 +96,6 @@ local function read(path)
    file:close()
    if not text then return nil, path .. ": it cannot be read (is it a folder?)" end
    return text
-end
-
--- `#!/usr/bin/env tunfilter` may be the first line; its newline stays, so that lines count right.
-local function without_shebang(text)
-   return (text:gsub("^#[^\n]*", ""))
 end
 
 -- require for scripts: our modules, then NAME.lua beside the script (dots are folders).
@@ -116,7 +123,7 @@ local function make_require(folder, env, fallback)
             path and message or "a plain name of a file beside the script"), 2)
       end
       if loading[name] then error(("require: '%s' requires itself"):format(name), 2) end
-      local chunk, reason = load_text(without_shebang(text), "@" .. path, env)
+      local chunk, reason = load_file(text, path, env)
       if not chunk then error(reason, 0) end
       loading[name] = true
       local ok, value = pcall(chunk, name)
@@ -165,7 +172,7 @@ function M.compile(path, unsafe)
       add_loaders(env)
       env.require = make_require(folder, env)
    end
-   return load_text(without_shebang(text), "@" .. path, env)
+   return load_file(text, path, env)
 end
 
 return M

@@ -100,6 +100,9 @@ end
 local _
 _, is, make_flags = view.declare("tcp.flags", core.C.TF_HAS_TCP, transport, fields, {
    __eq = function(a, b)
+      if type(a) == "number" or type(b) == "number" then
+         fault(('tcp.flags are compared with letters of "%s", not with a number: pkt.tcp.flags == "S", or pkt.tcp.flags.syn'):format(letters))
+      end
       local left, right = value(a), value(b)
       return left ~= nil and left == right
    end,

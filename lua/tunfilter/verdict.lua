@@ -15,4 +15,7 @@ return {
    reply = verdict "tf.reply",
    hold = verdict "pkt:hold()",
    reject = verdict "pkt:reject()",
+
+   -- The packet that pkt:hold() or pkt:reject() was called for, by its number, until the callback has returned that; 0: none.
+   said = { number = 0 },
 }

@@ -51,14 +51,57 @@ class TestScript:
     (HEADER + "tf.send('left', 'x')", r"the side is tf\.left or tf\.right, not \"left\""),
     (HEADER + "tf.after('1', print)", r"rules\.lua:2: .*a number of seconds from 0 to 1e9, not \"1\""),
     (HEADER + "tf.every(1, 1)", r"rules\.lua:2: tf\.every: the second argument is a function"),
-    (HEADER + "tf.on_packet{ expression = 'udp', print }", r"rules\.lua:2: .*no member 'expression'; tf\.on_packet takes"),
+    (HEADER + "tf.on_packet{ expression = 'udp', print }", r"rules\.lua:2: .*no member 'expression'; .*tf\.on_packet takes"),
     (HEADER + "io.open('x')", r"rules\.lua:2: .*\n.*\n\tscripts have the safe part of Lua \(--unsafe"),
     (HEADER + "error('from ' .. tf.left .. ' to ' .. tf.right)", r"from left to right"),
     (HEADER + "error(setmetatable({}, { __tostring = function() error 'no' end }))", r"the error value is a table\n\t.*rules\.lua:2:"),
     (HEADER + "error(42)", r"rules\.lua:2: 42\n"),
+    (HEADER + "tf.on_packet('icmp', tf.drop)", r'not \("icmp", tf\.drop\)'),
+    (HEADER + "tf.every(print, 5)", r"from 0 to 1e9, not a function"),
+    (HEADER + "tf.on_packet('tcp.port == 80', print)", r"rules\.lua:2: bad expression(.|\n)*\n\texpressions are tcpdump's, not Wireshark's"),
+    (HEADER + "tf.on_packet('tcp port == 80', print)", r"\n\texpressions are tcpdump's, not Wireshark's"),
+    # what Lua cannot read
+    (HEADER + "tf.on_packet(function(pkt)\n   tf.drop  -- always\nend)", r"rules\.lua:4: .*\n\tin line 3 a verdict stands alone: return tf\.drop"),
+    (HEADER + "tf.on_packet(function(pkt)\n   if pkt.tcp then return tf.drop\nend)", r"rules\.lua:4: .*\n\tis an 'end' missing above"),
+    (HEADER + "if tf.args.x = 5 then return end", r"rules\.lua:2: .*\n\t'=' assigns; '==' compares"),
+    (HEADER + "if tf.args.x != 5 then return end", r"rules\.lua:2: .*\n\tLua writes '~='"),
+    (HEADER + "if tf.args.x && tf.args.y then return end", r"rules\.lua:2: .*\n\tLua writes 'and'"),
+    (HEADER + "local n = 0\nn += 1", r"rules\.lua:3: .*\n\tLua has no '\+='"),
 ])
 def test_a_mistake_that_beginners_make(place, text, message):
     one_message(harness.run(place, "check", place.script(text + "\n", "rules.lua")), SCRIPT, message)
+
+
+@pytest.mark.parametrize("text, message", [
+    ("if pkt.tcp.dport == 80 then return tf.drop end", r"index field 'tcp' .*\n.*\n\tthis packet has no such header(.|\n)*a UDP packet"),
+    ("local ip4 = pkt.ip4\nreturn ip4.ttl > 5 and tf.drop or nil", r"index local 'ip4' .*\n.*\n\tthis packet has no such header(.|\n)*over IPv6"),
+    ("if pkt.lenght > 5 then return tf.drop end", r"no member 'lenght': did you mean 'len'\?"),
+    ("if pkt.tcp then pkt.tcp.dport = '8080' end", r'tcp\.dport: expected a number, got the string "8080": tonumber'),
+    ("pkt.len = 10", r"pkt\.len cannot be set"),
+    ("return 'drop'", r'returned the string "drop"; it may return nothing, tf\.forward'),
+    ("return tf.accept", r"tf has no member 'accept': did you mean 'forward'\?"),
+    ("pkt:drop()", r"no member 'drop': return tf\.drop"),
+    ("pkt:reject()", r"reject is a verdict, to be returned: return pkt:reject"),
+    ("pkt:hold(0.1)", r"hold is a verdict, to be returned: return pkt:hold"),
+    ("while true do end", r"did not come back within 1000 ms"),
+])
+def test_a_mistake_shows_when_check_shows_the_script_packets(place, text, message):
+    rules = place.script(HEADER + "tf.on_packet(function(pkt)\n%s\nend)\n" % text, "rules.lua")
+    done = harness.run(place, "check", rules)
+    one_message(done, SCRIPT, r"rules\.lua:[234]", message)
+    assert done.stdout == "callback  %s:2: every packet\n" % rules, done.stdout
+
+
+def test_check_shows_frames_if_the_devices_carry_them_and_tries_nothing_out_that_may_do_anything(place):
+    rules = place.script(HEADER + "tf.on_packet(function(pkt) return pkt.eth.src == 5 and tf.drop or nil end)\n")
+    assert harness.run(place, "check", rules).returncode == SCRIPT
+    assert harness.run(place, "check", rules, "--left", "tap", "--right", "tap").returncode == 0
+    assert harness.run(place, "check", rules, "--unsafe").returncode == 0
+
+
+def test_what_a_script_prints_does_not_show_as_it_is_tried(place):
+    done = harness.run(place, "check", place.script(HEADER + "print 'loaded'\ntf.on_packet(function(pkt) tf.log('seen ' .. pkt) end)\n"))
+    assert done.returncode == 0 and done.stderr.count("loaded") == 1 and "seen" not in done.stderr + done.stdout, done.stderr
 
 
 class TestStart:
