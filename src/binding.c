@@ -35,6 +35,14 @@ static int binding_check_stack(lua_State *L)
 	return 0;
 }
 
+/* call(f, …): calls f, which cannot yield: for code that holds a packet meanwhile. */
+static int binding_call(lua_State *L)
+{
+	check_stack(L);
+	lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+	return lua_gettop(L);
+}
+
 /* "12:00:01.123 ", local time. */
 static void add_time(luaL_Buffer *buffer)
 {
@@ -158,6 +166,7 @@ static const luaL_Reg functions[] = {
 	{ "make_room", binding_make_room },
 	{ "note_file", binding_note_file },
 	{ "check_stack", binding_check_stack },
+	{ "call", binding_call },
 	{ "log", binding_log },
 	{ "expression", binding_expression },
 	{ "link", binding_link },

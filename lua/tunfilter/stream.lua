@@ -66,7 +66,7 @@ end
 local function rewriter(fn)
    local state = {}
    return function(text, last)
-      local new, kept = fn(text, last, state)
+      local new, kept = core.host.call(fn, text, last, state)
       if new == nil then new = text:sub(1, #text - (kept or 0)) end
       check.text(new, "stream.rewrite: what the function returned")
       local taken = #text - check.integer(kept == nil and 0 or kept, #text, "stream.rewrite: bytes to be kept")

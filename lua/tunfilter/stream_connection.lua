@@ -16,6 +16,7 @@
 --- came behind them was lost, and it sends that only when it has been told that they arrived: so it
 --- is told. If then still nothing comes, they go on as they are, and are sent until they arrive.
 local core = require "tunfilter.core"
+local fault = require "tunfilter.fault"
 local live = require "tunfilter.live"
 local map = require "tunfilter.stream_map"
 local packet = require "tunfilter.packet"
@@ -388,8 +389,13 @@ local function receive(half, receiver, pkt, p, seq, fin)
    else
       if not room_for_edits(half) then return verdict.drop end
       longest = half.queue.largest
+      local transport, finish = p.transport, p["end"]
       text, base, to, last = advance(half, text_of(p), from, fin)
       to = math.min(to, half.done)
+      p = packet.resolve(pkt) -- a function of the script's may have run
+      if p.transport ~= transport or p["end"] ~= finish or band(p.headers, C.TF_HAS_TCP) == 0 then
+         fault "stream.rewrite: the function changed the packet itself; it may only return what is to be sent"
+      end
    end
    local begin = half.map:back(base, half.told, half.has)
    local new, start = half.map:render(begin, to, text, base, last)

@@ -50,8 +50,9 @@ function put.timestamp(value)
 end
 
 function put.sack(value)
-   local count = type(value) == "table" and #value
-   if not count or count < 1 or count > 4 then
+   local count = 0
+   while type(value) == "table" and count <= 4 and rawget(value, count + 1) ~= nil do count = count + 1 end
+   if count < 1 or count > 4 then
       check.wrong("tcp.options.sack", "one to four blocks { left, right }", value)
    end
    for i = 1, count do

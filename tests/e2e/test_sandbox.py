@@ -1,6 +1,10 @@
 """What a script may not do, and what it can do to the program: nothing, however hard it tries."""
 
+import re
+
 import pytest
+from scapy.layers.inet import IP, TCP
+from scapy.utils import wrpcap
 
 import harness
 
@@ -93,3 +97,27 @@ def test_a_callback_that_goes_too_far(place, lab, text):
         assert len(running.right.receive(2, timeout=60)) == 2  # LuaJIT takes seconds for some
     assert running.status == 0, running.stderr
     assert running.table()["errors"] == [2, 0] and running.table()["forwarded"] == [2, 0]
+
+
+# What a function given to stream.rewrite does beside its work, and the error that it meets.
+@pytest.mark.parametrize("act, error", [
+    ("coroutine.yield()", "yield"),
+    ("now.payload = ''", "changed the packet itself"),
+    ("now.ip.proto = 17", "changed the packet itself"),
+])
+def test_an_editor_is_never_left_half_way(place, act, error):
+    """It is called while the library has the packet at hand: in a later batch that would be another's."""
+    script = place.script("""
+        local tf, stream = require "tunfilter", require "tunfilter.stream"
+        local now
+        local edit = stream.rewrite{ function(text) %s return text .. text end, from = tf.left }
+        tf.on_packet("tcp", function(pkt)
+           now = pkt
+           print(coroutine.resume(coroutine.create(edit), pkt))
+        end)""" % act)
+    packets = [IP(src=a, dst=b) / TCP(sport=p, dport=q, seq=s, ack=k, flags=f) / data for a, b, p, q, s, k, f, data in [
+        ("10.0.0.1", "10.0.0.2", 5000, 80, 10, 0, "S", b""), ("10.0.0.2", "10.0.0.1", 80, 5000, 20, 11, "SA", b""),
+        ("10.0.0.1", "10.0.0.2", 5000, 80, 11, 21, "A", b""), ("10.0.0.1", "10.0.0.2", 5000, 80, 11, 21, "PA", b"word")]]
+    wrpcap(str(place.path / "in.pcap"), packets)
+    done = harness.run(place, "replay", script, "in.pcap", "--left-net", "10.0.0.1/32")
+    assert done.returncode == 0 and re.search(r"false\t.*%s" % error, done.stdout + done.stderr), done
