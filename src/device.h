@@ -11,7 +11,8 @@
  * - Errors are negative codes (error.h). TF_EBUSY, TF_ENOTREADY and TF_EEXHAUSTED mean the same
  *   on every system; everything else is a libuv code with its text.
  * - Closing gives the device back; what the program itself created is gone. A device that was there
- *   before (persistent) stays, with the settings and addresses that it was given.
+ *   before (persistent) stays up, with the settings and addresses that somebody asked for; what the
+ *   program settled with the system by itself, such as offload, is as it was.
  */
 #ifndef TF_DEVICE_H
 #define TF_DEVICE_H

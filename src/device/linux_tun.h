@@ -37,6 +37,9 @@ struct tf_tun {
 	uint64_t dropped;	 /* since then, as last read */
 	uint32_t offload;	 /* TUN_F_…: what the kernel leaves to us and we to it */
 	uint8_t vnet;		 /* a virtio_net_hdr stands before each packet, both ways */
+	uint8_t was_there;	 /* the interface is not of our making; then also: */
+	int vnet_size;		 /* bytes of a virtio_net_hdr on it as we found it, 0: unknown */
+	int vnet_little;	 /* and whether its numbers were little-endian */
 	struct tf_cut *cut;	 /* a large packet that is being cut; NULL before the first one */
 	uint8_t *rest;		 /* its bytes, where the batch had no descriptors left; or NULL */
 	uint64_t refused;	 /* packets that were not what their virtio_net_hdr said */

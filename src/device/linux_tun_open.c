@@ -238,8 +238,12 @@ const char *tf_tun_offload_text(int offload)
 static int agree_on_offload(struct tf_tun *tun, const struct tf_device_spec *spec, int created,
 			    struct tf_error *error)
 {
-	int taken = offer(tun->fd, spec->no_offload ? NOTHING : ALL);
+	int taken;
 
+	tun->was_there = !created;
+	if (ioctl(tun->fd, TUNGETVNETHDRSZ, &tun->vnet_size) < 0 || ioctl(tun->fd, TUNGETVNETLE, &tun->vnet_little) < 0)
+		tun->vnet_size = 0;
+	taken = offer(tun->fd, spec->no_offload ? NOTHING : ALL);
 	if (taken < 0 && created) /* such a kernel has none */
 		taken = NOTHING;
 	if (taken < 0)
@@ -321,8 +325,23 @@ static int configure(struct tf_tun *tun, const struct tf_device_spec *spec, int 
 	return code;
 }
 
+/*
+ * An interface keeps what was agreed on: the next program, which may know nothing of virtio_net_hdrs, would
+ * read large packets without their checksums. None is what every interface begins with.
+ */
+static void take_back(struct tf_tun *tun)
+{
+	set_offload(tun->fd, NOTHING);
+	if (!tun->vnet || !tun->vnet_size)
+		return;
+	ioctl(tun->fd, TUNSETVNETHDRSZ, &tun->vnet_size);
+	ioctl(tun->fd, TUNSETVNETLE, &tun->vnet_little);
+}
+
 void tf_tun_free(struct tf_tun *tun)
 {
+	if (tun->was_there)
+		take_back(tun);
 	if (tun->links)
 		tf_links_close(tun->links);
 	for (uint32_t i = 0; i < tun->queue_count; i++)

@@ -290,6 +290,55 @@ def test_datagrams_that_were_sent_at_once(place):
     assert "50 datagrams, 49 right, 1 short" in done.stderr
 
 
+# The program on interfaces that are there already, whose worker is killed on the way; then another program
+# on one of them, which prints the lengths of datagrams that are sent at once, and whether all checksums are right.
+GIVEN_BACK = """
+import fcntl, os, select, signal, socket, struct, subprocess, sys, threading, time
+from wire import checksum
+for name in ("pl", "pr"):
+    subprocess.run(["ip", "tuntap", "add", "dev", name, "mode", "tun"], check=True)
+subprocess.run("ip addr add 10.9.0.1/24 dev pl && ip link set pl up", shell=True, check=True)
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+program = subprocess.Popen([*sys.argv[1:], "--left", "tun:pl", "--right", "tun:pr"], stderr=subprocess.PIPE, text=True)
+def wait_for(words):
+    for line in program.stderr:
+        sys.stderr.write(line)
+        if words in line:
+            return
+    raise SystemExit("it ended")
+wait_for("callback")
+def send():
+    while sender.sendto(b"?", ("10.9.0.2", 9)):
+        time.sleep(0.1)
+threading.Thread(target=send, daemon=True).start()
+wait_for("seen")
+worker, = map(int, open("/proc/%d/task/%d/children" % (program.pid, program.pid)).read().split())
+os.kill(worker, signal.SIGKILL)
+wait_for("afresh")
+wait_for("seen")
+program.send_signal(signal.SIGINT)
+program.communicate()
+fd = os.open("/dev/net/tun", os.O_RDWR)
+fcntl.ioctl(fd, 0x400454CA, struct.pack("16sH14x", b"pl", 0x1001))  # TUNSETIFF; IFF_TUN, IFF_NO_PI
+sender.sendmsg([bytes(20000)], [(socket.IPPROTO_UDP, 103, struct.pack("H", 1000))], 0, ("10.9.0.2", 7))
+lengths, right = [], True
+for _ in range(100):
+    if len(lengths) == 20 or not select.select([fd], [], [], 20)[0]:
+        break
+    packet = os.read(fd, 70000)
+    if packet[9] == 17 and packet[22:24] == b"\\0\\7":
+        lengths.append(len(packet))
+        right &= checksum(packet[12:20] + b"\\0\\x11" + packet[24:26] + packet[20:]) == 0
+print(program.returncode, lengths == [1028] * 20, right)
+"""
+
+
+def test_interfaces_that_were_there_are_given_back(place):
+    script = place.script(HEADER + 'tf.on_packet("udp port 9", function() tf.log "seen" end)\n')
+    done = harness.run(place, "run", script, prefix=[*harness.IN_NAMESPACE, sys.executable, place.file("given_back.py", GIVEN_BACK)])
+    assert done.stdout == "0 True True\n", done.stdout + done.stderr
+
+
 @pytest.mark.skipif(harness.SANITIZED, reason="a few system calls at the start, which others make too")
 @pytest.mark.parametrize("flags, words, kind, version, options", [
     (0x60, "checksum, TSO", "tun", 4, []),  # Linux before 6.2

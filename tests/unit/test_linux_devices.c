@@ -84,6 +84,32 @@ static void test_persistent_is_left_alone(void **state)
 	run("ip link del per0");
 }
 
+/* What other programs agreed on with the kernel holds when we have gone. */
+static void test_persistent_has_its_headers_back(void **state)
+{
+	struct ifreq request = {.ifr_name = "per1", .ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
+	struct tf_device *device;
+	int size = 12, little = 0, fd;
+
+	NEEDS_NAMESPACE();
+	run("ip tuntap add dev per1 mode tun vnet_hdr");
+	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	assert_int_equal(ioctl(fd, TUNSETIFF, &request), 0);
+	assert_int_equal(ioctl(fd, TUNSETVNETHDRSZ, &size), 0);
+	close(fd);
+	device = must_open("tun:per1");
+	tf_device_close(device);
+	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	assert_int_equal(ioctl(fd, TUNSETIFF, &request), 0);
+	size = little = -1;
+	assert_int_equal(ioctl(fd, TUNGETVNETHDRSZ, &size), 0);
+	assert_int_equal(ioctl(fd, TUNGETVNETLE, &little), 0);
+	assert_int_equal(size, 12);
+	assert_int_equal(little, 0);
+	close(fd);
+	run("ip link del per1");
+}
+
 /* ---- namespaces ---- */
 
 static void test_in_a_process_namespace(void **state)
@@ -409,6 +435,7 @@ int main(void)
 		cmocka_unit_test(test_settings),
 		cmocka_unit_test(test_free_names),
 		cmocka_unit_test(test_persistent_is_left_alone),
+		cmocka_unit_test(test_persistent_has_its_headers_back),
 		cmocka_unit_test(test_in_a_process_namespace),
 		cmocka_unit_test(test_names_refused),
 		cmocka_unit_test(test_busy),
