@@ -20,6 +20,7 @@ struct source {
 };
 
 static _Thread_local struct source *sources;
+static _Thread_local struct tf_batch *apart; /* where they are cut */
 
 #define MUST(condition)                                                                            \
 	do {                                                                                       \
@@ -115,11 +116,10 @@ static void cut(struct tf_batch *batch, struct tf_packet *packet, struct source 
 	struct tf_offload offload = offload_of(packet);
 	uint32_t n = packet->len - packet->payload;
 	struct tf_packet *part;
-	struct tf_batch *apart;
 	struct tf_cut state;
 
 	offload.size = (uint16_t)size;
-	MUST(tf_batch_create(&apart, 4) == 0);
+	MUST(apart || tf_batch_create(&apart, 4) == 0);
 	tf_batch_reset(apart, batch->from, batch->link);
 	MUST(tf_cut_begin(&state, source->bytes, source->large.len, packet->link, &offload) == 0);
 	tf_cut_into(&state, apart);
@@ -137,7 +137,6 @@ static void cut(struct tf_batch *batch, struct tf_packet *packet, struct source 
 	source->large.header = packet->payload;
 	source->large.size = size;
 	source->large.count = 1;
-	tf_batch_destroy(apart);
 }
 
 int part_of_large(struct tf_batch *batch, struct tf_packet *packet)
