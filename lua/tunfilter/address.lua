@@ -21,9 +21,9 @@ struct tf_value_mac { const int32_t a; const uint16_t b; };
 
 local ip_type, net_type, mac_type -- set below
 
--- Where a value lies on its way between words and bytes.
-local words = ffi.new "int32_t[4]"
-local bytes = cast("uint8_t *", words)
+-- Where a value lies on its way between words and bytes. It is a union, and named wherever it is used: of two pointers to
+-- different types the JIT believes that they never meet, and it would take the bytes of the address before.
+local raw = ffi.new "union { int32_t words[4]; uint16_t halves[8]; uint8_t bytes[16]; }"
 local text = ffi.new("char[?]", C.TF_IP6_TEXT_MAX)
 
 local int32_pointer = ffi.typeof "const int32_t *"
@@ -59,7 +59,7 @@ local function parse_octets(s, at)
    for i = 1, 4 do
       local octet = octets[i]
       if not octet or #octet > 1 and octet:byte() == 48 or tonumber(octet) > 255 then return false end
-      bytes[at + i - 1] = tonumber(octet)
+      raw.bytes[at + i - 1] = tonumber(octet)
    end
    return true
 end
@@ -79,7 +79,7 @@ local function parse_groups_all(s)
    local front, dotted = s:match "^(.*:)(%d+%.%d+%.%d+%.%d+)$"
    if dotted then
       if not parse_octets(dotted, 0) then return false end
-      s = ("%s%x:%x"):format(front, bytes[0] * 256 + bytes[1], bytes[2] * 256 + bytes[3])
+      s = ("%s%x:%x"):format(front, raw.bytes[0] * 256 + raw.bytes[1], raw.bytes[2] * 256 + raw.bytes[3])
    end
    local left, right = s:match "^(.-)::(.*)$"
    local list = parse_groups(left or s, {})
@@ -92,15 +92,15 @@ local function parse_groups_all(s)
    end
    if #list ~= 8 then return false end
    for i = 1, 8 do
-      bytes[2 * i - 2], bytes[2 * i - 1] = math.floor(list[i] / 256), list[i] % 256
+      raw.bytes[2 * i - 2], raw.bytes[2 * i - 1] = math.floor(list[i] / 256), list[i] % 256
    end
    return true
 end
 
 local function parse_ip(s)
-   if parse_octets(s, 0) then return (ip_type(words[0], 0, 0, 0, 4)) end
+   if parse_octets(s, 0) then return (ip_type(raw.words[0], 0, 0, 0, 4)) end
    if s:find(":", 1, true) and parse_groups_all(s) then
-      return (ip_type(words[0], words[1], words[2], words[3], 6))
+      return (ip_type(raw.words[0], raw.words[1], raw.words[2], raw.words[3], 6))
    end
    return false
 end
@@ -108,9 +108,9 @@ end
 local function net(address, prefix)
    for i = 0, 15 do
       local bits = math.min(math.max(prefix - 8 * i, 0), 8)
-      bytes[i] = 256 - 2 ^ (8 - bits)
+      raw.bytes[i] = 256 - 2 ^ (8 - bits)
    end
-   local a, b, c, d = words[0], words[1], words[2], words[3]
+   local a, b, c, d = raw.words[0], raw.words[1], raw.words[2], raw.words[3]
    return net_type(band(address.a, a), band(address.b, b), band(address.c, c), band(address.d, d),
       a, b, c, d, address.version, prefix)
 end
@@ -130,11 +130,11 @@ local function parse_mac(s)
    local count = 0
    for octet in (s .. separator):gmatch("(.-)%" .. separator) do
       if count == 6 or not octet:find "^%x%x?$" then return false end
-      bytes[count] = tonumber(octet, 16)
+      raw.bytes[count] = tonumber(octet, 16)
       count = count + 1
    end
    if count ~= 6 then return false end
-   return (M.mac_at(bytes))
+   return (mac_type(raw.words[0], raw.halves[2]))
 end
 
 local max_entries, max_length = 4096, 64
@@ -173,11 +173,11 @@ local function ip_equal(a, b)
 end
 
 local function ip_text(self)
-   words[0], words[1], words[2], words[3] = self.a, self.b, self.c, self.d
+   raw.words[0], raw.words[1], raw.words[2], raw.words[3] = self.a, self.b, self.c, self.d
    if self.version == 4 then
-      return bytes[0] .. "." .. bytes[1] .. "." .. bytes[2] .. "." .. bytes[3]
+      return raw.bytes[0] .. "." .. raw.bytes[1] .. "." .. raw.bytes[2] .. "." .. raw.bytes[3]
    end
-   return (ffi.string(text, C.tf_ip6_text(bytes, text)))
+   return (ffi.string(text, C.tf_ip6_text(raw.bytes, text)))
 end
 
 local function net_equal(a, b)
@@ -204,9 +204,9 @@ local function mac_equal(a, b)
 end
 
 local function mac_text(self)
-   words[0], words[1] = self.a, 0
-   cast("uint16_t *", words)[2] = self.b
-   return ("%02x:%02x:%02x:%02x:%02x:%02x"):format(bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5])
+   raw.words[0], raw.words[1] = self.a, 0
+   raw.halves[2] = self.b
+   return ("%02x:%02x:%02x:%02x:%02x:%02x"):format(raw.bytes[0], raw.bytes[1], raw.bytes[2], raw.bytes[3], raw.bytes[4], raw.bytes[5])
 end
 
 local function quoted(value)
@@ -288,7 +288,7 @@ function M.mac(x)
 end
 
 local function write(p, offset, n, label)
-   if C.tf_packet_write(p, offset, bytes, n) ~= 0 then
+   if C.tf_packet_write(p, offset, raw.bytes, n) ~= 0 then
       fault(("%s: offset %d is outside the packet (%d bytes)"):format(label, offset, p.len))
    end
 end
@@ -299,7 +299,7 @@ local function lay_ip(x, version, label)
    if value.version ~= version then
       fault(("%s: %s is not an IPv%d address"):format(label, tostring(value), version))
    end
-   words[0], words[1], words[2], words[3] = value.a, value.b, value.c, value.d
+   raw.words[0], raw.words[1], raw.words[2], raw.words[3] = value.a, value.b, value.c, value.d
    return version == 4 and 4 or 16
 end
 
@@ -310,14 +310,14 @@ end
 
 --- The 4 or 16 bytes of x, likewise.
 function M.to_bytes(x, version, label)
-   return (ffi.string(bytes, lay_ip(x, version, label)))
+   return (ffi.string(raw.bytes, lay_ip(x, version, label)))
 end
 
 --- Writes x, a MAC value or string, into the packet.
 function M.write_mac(p, offset, x, label)
    local value = want(mac_type, mac_of, x, label, "a MAC address")
-   words[0] = value.a
-   cast("uint16_t *", words)[2] = value.b
+   raw.words[0] = value.a
+   raw.halves[2] = value.b
    write(p, offset, 6, label)
 end
 
