@@ -128,35 +128,3 @@ test("remembering stays within bounds and right", function()
    equal(address.ip "1.2.3.4" == ("1"):rep(100000), false)
    collectgarbage()
 end)
-
-test("two values made text of in one piece of machine code", function()
-   local function octets(n) return math.floor(n / 65536) % 256, math.floor(n / 256) % 256, n % 256 end
-   local ips, macs, nets = {}, {}, {}
-   for i = 1, 200 do
-      ips[i] = address.ip(("10.%d.%d.%d"):format(octets(i * 7919)))
-      macs[i] = address.mac(("02:00:00:%02x:%02x:%02x"):format(octets(i * 104729)))
-      nets[i] = address.net(ips[i])
-   end
-   local function run(list)
-      local wrong = 0
-      for i = 1, 199 do
-         local a, b = list[i] .. "", list[i + 1] .. ""
-         if a == b then wrong = wrong + 1 end
-      end
-      for i = 1, 199 do
-         if list[i] .. "" ~= tostring(list[i]) then wrong = wrong + 1 end
-      end
-      return wrong
-   end
-   for _ = 1, 20 do
-      equal(run(ips), 0)
-      equal(run(macs), 0)
-      equal(run(nets), 0)
-   end
-   local wrong = 0
-   for i = 1, 199 do
-      local a, b = address.net(ips[i]), address.net(ips[i + 1])
-      if a == b or not a:contains(ips[i]) or a:contains(ips[i + 1]) then wrong = wrong + 1 end
-   end
-   equal(wrong, 0)
-end)
