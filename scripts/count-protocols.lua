@@ -28,5 +28,5 @@ local function report()
    end
 end
 
-tf.every(tonumber(tf.args.seconds or 5), report)
+tf.every(assert(tonumber(tf.args.seconds or 5), "seconds: a number"), report)
 tf.on_stop(report)

@@ -3,7 +3,8 @@
 --    tunfilter lab scripts/drop-icmp.lua -v -- ping -c 2 -W 1 right
 local tf = require "tunfilter"
 
--- The text is an expression as tcpdump takes it. Only packets that it selects come here.
+-- The text is an expression as tcpdump takes it. Only packets that it selects come here. (On TAP it
+-- does not look behind a VLAN's tag: that would be "icmp or (vlan and icmp)".)
 tf.on_packet("icmp", function(pkt)
    return tf.drop
 end)

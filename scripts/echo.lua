@@ -3,7 +3,12 @@
 --    tunfilter lab scripts/echo.lua -v -- ping -c 2 10.77.0.99
 local tf = require "tunfilter"
 
+local groups, groups6 = tf.net "224.0.0.0/3", tf.net "ff00::/8"
+
 tf.on_packet(function(pkt)
+   -- Nobody answers in the name of a group or of all hosts.
+   if not pkt.ip or groups:contains(pkt.ip.dst) or groups6:contains(pkt.ip.dst) then return end
+
    -- Only pings in one piece: of one in fragments we would answer the first and no other.
    local icmp
    if pkt.ip4 and not pkt.ip4.mf and pkt.icmp and pkt.icmp.type == 8 then

@@ -14,7 +14,8 @@ local exceeded6 = "\x60\0\0\0\0\8\x3a\x40" .. ("\0"):rep(32) .. "\3" .. ("\0"):r
 
 local function time_exceeded(pkt)
    local v4 = pkt.ip.version == 4
-   local at = not pkt.eth and 0 or pkt.eth.vlan and 18 or 14 -- where the IP header is
+   local at = pkt.eth and 14 or 0 -- where the IP header is: behind Ethernet's, and VLAN tags of 4 bytes
+   while pkt.eth and pkt:u16(at - 2) ~= pkt.eth.type do at = at + 4 end
    local eth = at > 0 and pkt:bytes(6, 11) .. pkt:bytes(0, 5) .. pkt:bytes(12, at - 1) or ""
    local answer = tf.packet(eth .. (v4 and exceeded4 or exceeded6))
    answer.ip.src, answer.ip.dst = v4 and router4 or router6, pkt.ip.src
@@ -22,19 +23,19 @@ local function time_exceeded(pkt)
    return answer
 end
 
-local multicast4, multicast6 = tf.net "224.0.0.0/4", tf.net "ff00::/8"
+local groups, groups6 = tf.net "224.0.0.0/3", tf.net "ff00::/8"
 
 tf.on_packet(function(pkt)
    local ip, icmp = pkt.ip, pkt.icmp or pkt.icmp6
-   -- What concerns one link only stays as it is: multicast, and how IPv6 finds its neighbours.
-   if not ip or multicast4:contains(ip.dst) or multicast6:contains(ip.dst) then return end
+   -- What concerns one link only stays as it is: for many hosts, and how IPv6 finds its neighbours.
+   if not ip or groups:contains(ip.dst) or groups6:contains(ip.dst) then return end
    if pkt.icmp6 and icmp.type >= 133 and icmp.type <= 137 then return end
    if ip.ttl > 1 then
       ip.ttl = ip.ttl - 1
       return
    end
-   -- Never an error about an error, or two routers could go on for ever.
+   -- Never an error about an error, or two routers could go on for ever; nor about a later fragment.
    local ping = icmp and (icmp.type == 8 or icmp.type == 128)
-   if not icmp or ping then tf.send(pkt.from, time_exceeded(pkt)) end
+   if pkt.tcp or pkt.udp or ping then tf.send(pkt.from, time_exceeded(pkt)) end
    return tf.drop
 end)

@@ -4,9 +4,9 @@
 --       --on-right "python3 -m http.server 8000" -- curl -s -o copy right:8000/big-file
 local tf = require "tunfilter"
 
-local rate = (tonumber(tf.args.kbit) or 1000) * 125 -- bytes a second
-local burst = math.max(rate / 5, 3000)              -- what may come at once: two packets at least
-local too_many = tonumber(tf.args.hosts) or 10000
+local rate = assert(tonumber(tf.args.kbit or 1000), "kbit: a number") * 125 -- bytes a second
+local burst = math.max(rate / 5, 2 * tf.left.mtu, 2 * tf.right.mtu) -- what may come at once: two packets at least
+local too_many = assert(tonumber(tf.args.hosts or 10000), "hosts: a number")
 
 -- Address -> its bucket. Anybody can make up addresses, so the table must not grow for ever: who has
 -- been silent for a minute is forgotten (a bucket is full again long before), and when there are too
@@ -32,7 +32,8 @@ local dropped = tf.counter "packets over the limit"
 
 -- Dropping is how a network says "slower": TCP listens to it.
 tf.on_packet(function(pkt)
-   if pkt.ip and not bucket_of(tostring(pkt.ip.src)):allow(#pkt) then
+   -- A key is text; .. makes it as tostring() would, and LuaJIT compiles it.
+   if pkt.ip and not bucket_of(pkt.ip.src .. ""):allow(#pkt) then
       dropped:add()
       return tf.drop
    end

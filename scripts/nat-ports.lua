@@ -6,7 +6,7 @@
 local tf = require "tunfilter"
 
 local public = tf.ip(tf.args.public or "10.99.0.1")
-local first, ports = 40000, tonumber(tf.args.ports or 1000)
+local first, ports = 40000, assert(tonumber(tf.args.ports or 1000), "ports: a number up to 25000")
 local owners, port_of, last = {}, {}, 0 -- port → whose it is; whose → port
 
 -- Where a packet has its conversation's left end: the address, and a port or, of pings, the id. An ICMP

@@ -5,9 +5,9 @@
 --    tunfilter lab scripts/switch.lua --left tap --right tap -v -- ping -c 2 right
 local tf = require "tunfilter"
 
-local max_age = tonumber(tf.args.age or 300) -- seconds; a host may move to another port
-local max_hosts = 4096                       -- a table that anybody can fill needs an end
-local hosts, count = {}, 0                   -- address → { side, when it was last heard }
+local max_age = assert(tonumber(tf.args.age or 300), "age: a number") -- seconds; a host may move to another port
+local max_hosts = 4096     -- a table that anybody can fill needs an end
+local hosts, count = {}, 0 -- address → { side, when it was last heard }
 
 -- The lowest bit of the first byte says: a group of hosts, or all of them.
 local function is_group(mac) return tonumber(mac:sub(2, 2), 16) % 2 == 1 end
@@ -27,7 +27,7 @@ end
 
 tf.on_packet(function(pkt)
    if not pkt.eth then return end -- a TUN device has no Ethernet and needs no switch
-   local src, dst = tostring(pkt.eth.src), tostring(pkt.eth.dst)
+   local src, dst = pkt.eth.src .. "", pkt.eth.dst .. "" -- text, for keys
    if not is_group(src) then learn(src, pkt.from) end
 
    -- To nobody known, or to a group: it goes to all ports but its own. That is one here.

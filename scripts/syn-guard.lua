@@ -6,7 +6,7 @@
 --       -- sh -c "curl -sI right:8000; curl -sI right:8000; curl -sI right:8000"
 local tf = require "tunfilter"
 
-local rate = tonumber(tf.args.rate) or 100 -- SYNs a second that pass without a second try
+local rate = assert(tonumber(tf.args.rate or 100), "rate: a number") -- SYNs a second that pass without a second try
 local calm = tf.limiter{ rate = rate }
 local doubted = tf.counter "SYNs doubted"
 local believed = tf.counter "SYNs believed"

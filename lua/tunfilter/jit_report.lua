@@ -79,13 +79,14 @@ name_opcode(opcode("return function() end", 1), "a function is made there each t
 name_opcode(opcode("return ...", 1), "'...' is not compiled there")
 
 local made = "a function is made there each time"
+local next_called = "%f[%w_.]next%s*[,%(]" -- not a field of that name
 local loops, with_this = "pairs() and next() are not compiled", " with this LuaJIT"
 
 local function of_bytecode(info, line)
    local text = opcodes[info]
    if text then return text end
    if line:find "function" then return made end
-   if line:find "pairs" or line:find "next" then return loops end
+   if line:find "pairs" or line:find(next_called) then return loops end
    if line:find "{.*%(.*}" then return "a table is made of all that a function returns" end
    if line:find "%.%.%." then return "'...' is not compiled there" end
    return "LuaJIT does not compile what is there"
@@ -113,7 +114,7 @@ end
 
 -- What may be the reason, by a line's text; nil: there is nothing to see in it.
 local function of_line(line)
-   if line:find "%f[%w_]pairs%s*%(" or line:find "%f[%w_]next[%s,%(]" then
+   if line:find "%f[%w_]pairs%s*%(" or line:find(next_called) then
       return loops .. with_this
    end
    for _, name in ipairs(slow) do

@@ -33,6 +33,13 @@ t.scenario("answers, fragments and all else pass", function()
    end
 end)
 
+t.scenario("in the name of many nobody answers", function()
+   for _, dst in ipairs{ "224.0.0.1", "255.255.255.255", "ff02::1" } do
+      t.send(tf.left, ping(dst:find ":" and "fd77::1" or "10.77.0.1", dst, dst:find ":" and 128 or 8))
+      t.expect_same(tf.right)
+   end
+end)
+
 t.scenario("on TAP, the frame is turned round too", { link = "ethernet" }, function()
    local a, b = "02:00:00:00:00:01", "02:00:00:00:00:02"
    t.send(tf.left, ping("10.77.0.1", "10.77.0.2", 8, { eth = { src = a, dst = b } }))

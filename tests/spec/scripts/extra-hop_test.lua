@@ -49,11 +49,12 @@ t.scenario("a ping's TTL runs out like any other; of an error nobody is told", f
    t.expect(tf.left, { icmp = { type = 11 } })
    for _, kind in ipairs{ 0, 3, 11 } do t.send(tf.left, { ip = ip, icmp = { type = kind } }) end
    t.send(tf.left, { ip = { src = "fd77::1", dst = "fd77::2", ttl = 1 }, icmp6 = { type = 3 } })
+   t.send(tf.left, { ip4 = { src = "10.77.0.1", dst = "10.77.0.2", ttl = 1, proto = 17, offset = 800 }, payload = "the rest" })
    t.expect_nothing()
 end)
 
 t.scenario("what concerns the link alone stays as it is", function()
-   for _, packet in ipairs{ { ip = { dst = "224.0.0.251", ttl = 1 }, udp = {} }, { ip = { dst = "ff02::fb", ttl = 1 }, udp = {} },
+   for _, packet in ipairs{ { ip = { dst = "224.0.0.251", ttl = 1 }, udp = {} }, { ip = { dst = "255.255.255.255", ttl = 1 }, udp = {} }, { ip = { dst = "ff02::fb", ttl = 1 }, udp = {} },
                             { ip = { src = "fd77::1", dst = "fd77::2", ttl = 255 }, icmp6 = { type = 135 } } } do
       t.send(tf.left, packet)
       t.expect_same(tf.right)
@@ -66,6 +67,11 @@ t.scenario("on TAP, the answer has the addresses of the frame, and its VLAN tag"
       t.send(tf.left, probe(1, { eth = eth }))
       t.expect(tf.left, { eth = { src = eth.dst, dst = eth.src, vlan = eth.vlan }, icmp = { type = 11 } })
    end
+   local double = tf.packet(probe(1, { eth = { vlan = 7 } })):bytes()
+   local tags = "\129\0\0\9" .. double:sub(13, 16)
+   t.send(tf.left, double:sub(1, 12) .. tags .. double:sub(17))
+   local answer = t.expect(tf.left, { eth = { vlan = 9 }, icmp = { type = 11 } })
+   assert(answer:bytes(12, 19) == tags and answer.payload == double:sub(19))
    t.send(tf.left, { eth = {}, arp = {} })
    t.expect_same(tf.right)
 end)

@@ -28,3 +28,15 @@ t.scenario("other ports stay", { set = { asked = 81 } }, function()
    t.send(tf.left, to_80)
    t.expect_same(tf.right)
 end)
+
+t.scenario("what an error quotes has the port that its receiver knows", function()
+   local function err(src, dst, quoted) return tf.packet{ ip = { src = src, dst = dst }, icmp = { type = 3, code = 3 }, payload = quoted } end
+   t.send(tf.right, err("10.77.0.2", "10.77.0.1", to_8080))
+   t.expect(tf.left, err("10.77.0.2", "10.77.0.1", to_80))
+   t.send(tf.right, err("10.77.0.2", "10.77.0.1", to_8080:sub(1, 28))) -- as much as has to be there
+   t.expect(tf.left, err("10.77.0.2", "10.77.0.1", to_80:sub(1, 28)))
+   t.send(tf.left, err("10.77.0.1", "10.77.0.2", from_80))
+   t.expect(tf.right, err("10.77.0.1", "10.77.0.2", from_8080))
+   t.send(tf.left, err("10.77.0.1", "10.77.0.2", from_8080))
+   t.expect_same(tf.right)
+end)
