@@ -124,7 +124,7 @@ struct tf_device_ops {
 	void (*close)(struct tf_device *device);
 };
 
-/* What every device shows; a kind's own struct begins with it. Constant after open. */
+/* What every device shows; a kind's own struct begins with it. Constant after open but for the last two. */
 struct tf_device {
 	const struct tf_device_ops *ops;
 	char name[TF_NAME_SIZE]; /* as the system calls it */
@@ -133,6 +133,8 @@ struct tf_device {
 	uint8_t link;		 /* TF_LINK_… */
 	uint32_t mtu;		 /* bytes, without the link header */
 	uint64_t home;		 /* number of the namespace that it has an address in; 0 without one */
+	uint32_t more;		 /* packets that it has read and not given: read_batch goes on with these alone */
+	uint32_t more_bytes;	 /* in them */
 };
 
 /*

@@ -313,6 +313,7 @@ int tf_pipeline_pump(struct tf_pipeline *pipeline, int side)
 
 	tf_batch_reset(pipeline->batch, (uint8_t) side, device->link);
 	count = tf_device_read(device, pipeline->batch);
+	pipeline->stats->direction[side].waiting = (struct tf_count){ device->more, device->more_bytes };
 	if (pipeline->batch->count > 0)
 		process(pipeline, pipeline->batch);
 	return count;
@@ -413,6 +414,13 @@ void tf_pipeline_hold(struct tf_pipeline *pipeline, struct tf_packet *packet, ui
 {
 	if (tf_hold_add(pipeline->hold, packet, side) != TF_SEND_OK)
 		pipeline->stats->direction[!side].lost++;
+}
+
+void tf_pipeline_finish(struct tf_pipeline *pipeline)
+{
+	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
+		while (pipeline->config.device[side]->more > 0)
+			tf_pipeline_pump(pipeline, side);
 }
 
 void tf_pipeline_stop(struct tf_pipeline *pipeline)

@@ -66,6 +66,9 @@ void tf_pipeline_tick(struct tf_pipeline *pipeline);
 /* The number of the last packet that was read; 0 before the first. */
 double tf_pipeline_number(const struct tf_pipeline *pipeline);
 
+/* Before the end: takes through the script what a device has read and not given yet. */
+void tf_pipeline_finish(struct tf_pipeline *pipeline);
+
 /* Instead of give_up: the packets that are held, for another pipeline to hold (tf_pipeline_hold). */
 void tf_pipeline_empty(struct tf_pipeline *pipeline,
 		       void (*each)(void *arg, struct tf_packet *packet, uint8_t side), void *arg);

@@ -106,6 +106,9 @@ void tf_stats_settle(struct tf_stats *stats)
 		const struct tf_count *parts[] = {&d->forwarded, &d->dropped, &d->replied, &d->held, &d->errors};
 		struct tf_count judged = {0, 0};
 
+		d->in.packets += d->waiting.packets;
+		d->in.bytes += d->waiting.bytes;
+		d->waiting = judged;
 		for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 			judged.packets += parts[i]->packets;
 			judged.bytes += parts[i]->bytes;

@@ -23,6 +23,7 @@ struct tf_direction {
 	struct tf_count errors;	     /* a callback failed on it */
 	struct tf_count sent;	     /* by the script's tf.send, towards the side this direction leads to */
 	struct tf_count malformed;   /* of those in: not well-formed, whatever the verdict */
+	struct tf_count waiting;     /* the device has read them, and they are not in yet */
 	uint64_t invalid;	     /* of those to be written to the far side: refused before the write */
 	uint64_t lost;		     /* likewise: the far device was down, full, or failed */
 	uint64_t kernel_dropped;     /* by the system before we could read them */
@@ -36,8 +37,8 @@ struct tf_stats {
 };
 
 /*
- * What came in and was never judged, since the process that had it died, counts as errors. A number that no packet can
- * have begins anew.
+ * What came in, or was about to, and was never judged, since the process that had it died, counts as errors. A number
+ * that no packet can have begins anew.
  */
 void tf_stats_settle(struct tf_stats *stats);
 

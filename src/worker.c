@@ -192,6 +192,7 @@ void tf_worker_finish(struct tf_worker *worker)
 	if (!worker->pipeline)
 		return;
 	tf_script_here(worker->config.script);
+	tf_pipeline_finish(worker->pipeline);
 	tf_script_stop(worker->config.script);
 	tf_pipeline_tick(worker->pipeline); /* what on_stop sent */
 }

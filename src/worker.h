@@ -65,7 +65,7 @@ void tf_worker_post(struct tf_worker *worker, struct tf_worker_job *job);
 /* Ends tf_worker_run after this turn: on the worker's thread, as by a job. */
 void tf_worker_stop(struct tf_worker *worker);
 
-/* After start and run, also if they failed: on_stop. */
+/* After start and run, also if they failed: what was read already, then on_stop. */
 void tf_worker_finish(struct tf_worker *worker);
 
 /* Stops watching and frees all, but the devices. NULL is fine. */

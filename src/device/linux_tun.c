@@ -206,14 +206,17 @@ static void read_offload(struct tf_offload *offload, const uint8_t *header)
 	offload->field = little16(header + 8);
 }
 
-/* Tells the loop to come back for the rest of a cut packet, or that there is none any more. */
-static void set_cutting(struct tf_tun *tun, int cutting)
+/* Says how much of a cut packet waits, and tells the loop to come back for it, or no more. */
+static void set_more(struct tf_tun *tun)
 {
-	if (tun->cutting == cutting)
-		return;
-	tun->cutting = (uint8_t)cutting;
-	if (tun->ready) /* it can always be written to, so that the loop does not sleep */
-		uv_poll_start(&tun->packets, UV_READABLE | (cutting ? UV_WRITABLE : 0), on_packets);
+	const struct tf_cut *cut = tun->cut;
+	uint32_t bytes = cut->done ? 0 : cut->first.len - cut->first.payload - cut->at;
+	uint32_t before = tun->device.more;
+
+	tun->device.more = (bytes + cut->size - 1) / cut->size;
+	tun->device.more_bytes = bytes + tun->device.more * cut->first.payload;
+	if (tun->ready && !before != !bytes) /* it can always be written to, so that the loop does not sleep */
+		uv_poll_start(&tun->packets, UV_READABLE | (bytes ? UV_WRITABLE : 0), on_packets);
 }
 
 /* Cuts what it can. The rest stays here for the next batch, which is not where the packet lies. */
@@ -222,7 +225,7 @@ static void cut(struct tf_tun *tun, struct tf_batch *batch)
 	struct tf_packet *first = &tun->cut->first;
 
 	tf_cut_into(tun->cut, batch);
-	if (!tun->cut->done && !tun->cutting) {
+	if (!tun->cut->done && !tun->device.more) {
 		uint8_t *rest = tun->rest ? tun->rest : malloc(TF_VNET_SIZE + TF_PACKET_MAX);
 
 		if (!rest) {
@@ -233,7 +236,7 @@ static void cut(struct tf_tun *tun, struct tf_batch *batch)
 		memcpy(rest, first->data - TF_VNET_SIZE, TF_VNET_SIZE + first->len);
 		tf_cut_move(tun->cut, rest + TF_VNET_SIZE);
 	}
-	set_cutting(tun, !tun->cut->done);
+	set_more(tun);
 }
 
 /* A packet of `length` bytes was read to `room`, where the batch wants it. */
@@ -266,11 +269,11 @@ static int tun_read_batch(struct tf_device *device, struct tf_batch *batch)
 	const uint32_t before = batch->count, header = tun->vnet ? TF_VNET_SIZE : 0;
 	uint8_t *room;
 
-	if (tun->cutting) { /* and nothing else: the packets lie in rest until the next batch */
+	if (device->more) { /* and nothing else: the packets lie in rest until the next batch */
 		cut(tun, batch);
 		return (int)(batch->count - before);
 	}
-	while (!tun->cutting && (room = tf_batch_room(batch))) {
+	while (!device->more && (room = tf_batch_room(batch))) {
 		ssize_t length = read(tun->fd, room - header, header + TF_PACKET_MAX);
 
 		if (length > (ssize_t)header) {

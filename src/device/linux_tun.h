@@ -41,10 +41,9 @@ struct tf_tun {
 	int vnet_size;		 /* bytes of a virtio_net_hdr on it as we found it, 0: unknown */
 	int vnet_little;	 /* and whether its numbers were little-endian */
 	struct tf_cut *cut;	 /* a large packet that is being cut; NULL before the first one */
-	uint8_t *rest;		 /* its bytes, where the batch had no descriptors left; or NULL */
+	uint8_t *rest;		 /* its bytes, while device.more of its packets fit in no batch; or NULL */
 	uint64_t refused;	 /* packets that were not what their virtio_net_hdr said */
 	struct tf_tun_writer *writer; /* NULL without vnet, and before the first write */
-	uint8_t cutting;	 /* the rest of a packet waits in cut and rest */
 	uint8_t up;		 /* as last heard */
 	uint8_t quiet_tap;	 /* the kernel's own reports are to be left out */
 	uint8_t failure_logged;

@@ -290,6 +290,48 @@ def test_datagrams_that_were_sent_at_once(place):
     assert "50 datagrams, 49 right, 1 short" in done.stderr
 
 
+def many_segments(count):
+    """A large TCP packet of so many segments, each with 12 bytes of which the first two are its number."""
+    payload = b"".join(number.to_bytes(2, "big") * 6 for number in range(count))
+    packet = IP(src="192.0.2.1", dst="192.0.2.2", id=7) / TCP(sport=1, dport=2, seq=100, flags="A") / payload
+    return wire.VNET_HDR.pack(1, 1, 40, 12, 20, 16) + wire.without_checksum(bytes(packet))[wire.VNET_HDR.size :]
+
+
+def numbers(packets):
+    return [int.from_bytes(packet[40:42], "big") for packet in packets]
+
+
+def test_a_reload_while_a_large_packet_is_cut(place, lab):
+    """It has more segments than a batch, and the one that was at it when it was asked to end takes all of them."""
+    slow = HEADER + """
+    local count = 0
+    tf.on_packet("tcp", function()
+       for _ = 1, 2e5 do count = count + 1 end
+    end)
+    """
+    path = place.script(slow)
+    with lab(path, "--time-limit", "30000") as running:
+        running.left.socket.send(many_segments(5000))
+        path.write_text(slow + "-- anew")
+        came = running.right.receive(5000, timeout=30)
+        running.wait_for("is loaded anew", timeout=60)
+        assert running.right.nothing()
+    assert numbers(came) == list(range(5000))
+    assert running.table()["in"] == running.table()["forwarded"] == [5000, 0]
+
+
+def test_what_was_not_cut_yet_when_a_worker_died_is_counted(lab):
+    hang = HEADER + 'tf.on_packet("tcp", function(pkt) while pkt.payload:sub(1, 2) == "\\2\\0" do end end)\n'
+    with lab(hang, "--time-limit", "300") as running:
+        running.left.socket.send(many_segments(5000))
+        running.wait_for("afresh")
+        came = running.right.receive(5000, timeout=0.5)
+    assert numbers(came) == list(range(len(came))) and 0 < len(came) <= 512
+    table = running.table()
+    assert table["in"] == [5000, 0] and table["in bytes"] == [5000 * 52, 0]
+    assert table["forwarded"] == [len(came), 0] and table["errors"] == [5000 - len(came), 0]
+
+
 # The program on interfaces that are there already, whose worker is killed on the way; then another program
 # on one of them, which prints the lengths of datagrams that are sent at once, and whether all checksums are right.
 GIVEN_BACK = """
