@@ -2,19 +2,6 @@
 
 #include <stdint.h>
 
-/*
- * Each time that something is allocated LuaJIT collects some 2 KB, however large the thing was, unless told otherwise; while
- * memory is short, 50 KB.
- */
-enum { TIGHT_STEPS = 5000, USUAL_STEPS = 200 };
-
-/* It only sets a number, and may be called anywhere. */
-static void set_pace(struct tf_allocator *allocator, int tight)
-{
-	allocator->tight = tight;
-	lua_gc(allocator->L, LUA_GCSETSTEPMUL, tight ? TIGHT_STEPS : USUAL_STEPS);
-}
-
 static _Thread_local struct tf_allocator *in_use;
 
 void tf_allocator_use(struct tf_allocator *allocator)
@@ -35,8 +22,10 @@ void tf_allocator_count(struct tf_allocator *allocator, size_t before, size_t af
 			       after - before > allocator->limit - allocator->used))
 		allocator->exhausted(allocator->arg, 0);
 	allocator->used += after - before;
-	if (allocator->tight != (allocator->used > allocator->limit / 4))
-		set_pace(allocator, !allocator->tight);
+	if (allocator->used > allocator->hurry) {
+		allocator->hurry = SIZE_MAX;
+		lua_gc(allocator->L, LUA_GCSETSTEPMUL, TF_HURRY); /* only sets a number, and may be called anywhere */
+	}
 }
 
 static void *allocate(void *arg, void *block, size_t before, size_t after)
@@ -57,7 +46,8 @@ void tf_allocator_install(struct tf_allocator *allocator, lua_State *L, unsigned
 	allocator->next = lua_getallocf(L, &allocator->next_arg);
 	allocator->used = (size_t)lua_gc(L, LUA_GCCOUNT, 0) * 1024 + (size_t)lua_gc(L, LUA_GCCOUNTB, 0);
 	allocator->limit = megabytes > 0 ? (size_t)megabytes << 20 : SIZE_MAX;
-	allocator->collect = megabytes > 0 ? allocator->limit / 2 : SIZE_MAX;
+	allocator->hurry = SIZE_MAX;
+	allocator->collect = megabytes > 0 ? allocator->limit / 8 * 7 : SIZE_MAX;
 	lua_setallocf(L, allocate, allocator);
 }
 
@@ -67,10 +57,10 @@ static int collect(lua_State *L)
 	return 0;
 }
 
-/* Not again before half of what is left has gone too. */
+/* Not again before three quarters of what is left have gone too. */
 static void set_next(struct tf_allocator *allocator)
 {
-	allocator->collect = allocator->used / 2 + allocator->limit / 2;
+	allocator->collect = allocator->used / 4 + allocator->limit / 4 * 3;
 }
 
 void tf_allocator_collect(struct tf_allocator *allocator)

@@ -10,13 +10,19 @@
 #include <lua.h>
 #include <stddef.h>
 
+/*
+ * The collector's steps when it is behind, in percent of their usual size: each time that something is allocated it goes on
+ * by one, however large the thing was.
+ */
+enum { TF_HURRY = 20000 };
+
 struct tf_allocator {
 	lua_Alloc next; /* LuaJIT's own, which does the work: no other one serves it on every system */
 	void *next_arg;
 	lua_State *L;	/* its main thread */
-	int tight;	/* memory is short: it is collected faster */
 	size_t used;	/* bytes */
 	size_t limit;	/* bytes; SIZE_MAX: none */
+	size_t hurry;	/* with so many the collector is behind; pace.c's */
 	size_t collect; /* when so many are in use it is time to collect; SIZE_MAX: never */
 	void (*exhausted)(void *arg, int refused); /* does not return; refused: by the system */
 	void *arg;		      /* for exhausted */

@@ -9,6 +9,7 @@
 #include "context.h"
 #include "expression.h"
 #include "guard.h"
+#include "pace.h"
 #include "script.h"
 
 #define TF_REPORT_PLACES 64
@@ -29,6 +30,7 @@ struct tf_script {
 	lua_State *L;		   /* its stack holds the SLOT_… values, nothing else between calls */
 	const void *stack;	   /* where C's stack was at the beginning */
 	struct tf_allocator allocator; /* of L */
+	struct tf_pace pace;
 	struct tf_outbox *outbox;
 	struct tf_expression **expressions; /* expression_count of them, by number */
 	uint32_t expression_count;
