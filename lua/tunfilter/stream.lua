@@ -12,7 +12,7 @@ local verdict = require "tunfilter.verdict"
 local M = {}
 
 local ffi, C, context = core.ffi, core.C, core.context
-local band = bit.band
+local band, byte = bit.band, string.byte
 
 local max_connections, idle = 16384, 86400 -- seconds
 local tidy = 60 -- seconds
@@ -28,20 +28,26 @@ local longest_word = 1024
 -- Where the longest end of text (not before `from`) begins that a word may begin with.
 local function undecided(text, from, words, longest)
    for at = math.max(from, #text - longest + 2), #text do
-      local rest = text:sub(at)
-      for i = 1, #words, 2 do
-         if #rest < #words[i] and words[i]:sub(1, #rest) == rest then return at end
+      if words.begin[byte(text, at)] then
+         local rest = text:sub(at)
+         for i = 1, #words, 2 do
+            if #rest < #words[i] and words[i]:sub(1, #rest) == rest then return at end
+         end
       end
    end
    return #text + 1
 end
 
 -- The first of the words in text from a place on, and where it begins; of two at one place the one
--- that was named first.
-local function first_word(text, from, words)
+-- that was named first. places: where each was found when it was looked for last, false for nowhere.
+local function first_word(text, from, words, places)
    local best, which
    for i = 1, #words, 2 do
-      local at = text:find(words[i], from, true)
+      local at = places[i]
+      if at == nil or at and at < from then
+         at = text:find(words[i], from, true) or false
+         places[i] = at
+      end
       if at and (not best or at < best) then best, which = at, i end
    end
    return best, which
@@ -50,16 +56,18 @@ end
 local function replacer(words, longest, max)
    local left = max or math.huge
    return function(text, last)
-      local edits, from = {}, 1
+      local edits, from, places = {}, 1, {}
+      local behind = last and #text + 1 or undecided(text, 1, words, longest)
       while left > 0 do
-         local at, which = first_word(text, from, words)
-         if not at or not last and #words > 2 and at >= undecided(text, from, words, longest) then break end
+         local at, which = first_word(text, from, words, places)
+         if not at or at >= behind then break end
          edits[#edits + 1], edits[#edits + 2], edits[#edits + 3] = at - 1, #words[which], words[which + 1]
          from = at + #words[which]
          left = left - 1
+         if behind < from then behind = undecided(text, from, words, longest) end
       end
-      if last or left == 0 then return #text, edits end
-      return undecided(text, from, words, longest) - 1, edits
+      if left == 0 then return #text, edits end
+      return behind - 1, edits
    end
 end
 
@@ -186,7 +194,7 @@ local replace_options = { from = true, http = true, max = true }
 function M.replace(t)
    local from = arguments("stream.replace", t, replace_options)
    if #t == 0 or #t % 2 ~= 0 then fault "stream.replace takes pairs of an old and a new text" end
-   local words, longest = {}, 0
+   local words, longest = { begin = {} }, 0 -- pairs, and the first bytes of what is looked for
    for i = 1, #t do
       words[i] = check.text(t[i], i % 2 == 1 and "stream.replace: old" or "stream.replace: new")
       if i % 2 == 1 then
@@ -194,6 +202,7 @@ function M.replace(t)
             fault(("stream.replace: an old text has 1 to %d bytes, not %d"):format(longest_word, #t[i]))
          end
          longest = math.max(longest, #t[i])
+         words.begin[byte(t[i])] = true
       end
    end
    if t.max ~= nil then check.integer(t.max, 2 ^ 53, "stream.replace: max") end
