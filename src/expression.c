@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <pcap/pcap.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 
 #include "bounded.h"
 #include "classify.h"
+#include "log.h"
 #include "segment.h"
 #include "system.h"
 
@@ -64,10 +66,35 @@ static int needs_capture(const struct bpf_program *program)
 }
 
 /* 0 and *program is the caller's, or -1 with libpcap's reason. */
+/* Its scanner calls exit where there is no memory. */
+static _Thread_local int compiling;
+
+static void end_compiling(void)
+{
+	if (!compiling)
+		return;
+	tf_log(TF_LOG_ERROR, "no memory for an expression");
+	_Exit(TF_EXIT_SYSTEM);
+}
+
+/* Whether libpcap complains of that, and not of the expression. */
+static int lacks_memory(const char *reason)
+{
+	return strcmp(reason, "not enough core") == 0 || strstr(reason, ": Cannot allocate memory") != NULL;
+}
+
 static int compile_for(pcap_t *pcap, struct bpf_program *program, const char *text,
 		       char reason[PCAP_ERRBUF_SIZE])
 {
-	if (pcap_compile(pcap, program, text, 1, PCAP_NETMASK_UNKNOWN)) {
+	static atomic_flag watched = ATOMIC_FLAG_INIT;
+	int err;
+
+	if (!atomic_flag_test_and_set(&watched))
+		atexit(end_compiling);
+	compiling = 1;
+	err = pcap_compile(pcap, program, text, 1, PCAP_NETMASK_UNKNOWN);
+	compiling = 0;
+	if (err) {
 		snprintf(reason, PCAP_ERRBUF_SIZE, "%s", pcap_geterr(pcap));
 		return -1;
 	}
@@ -313,6 +340,8 @@ int tf_expression_compile(struct tf_expression **out, const char *text, uint8_t 
 	if (compile(&(*out)->device.program, text, link, reason)) {
 		tf_expression_free(*out);
 		*out = NULL;
+		if (lacks_memory(reason))
+			return tf_error_set(error, UV_ENOMEM, "no memory for an expression");
 		return explain(text, link, reason, uv_hrtime() - start > SLOW, error);
 	}
 	(*out)->device.valid = 1;

@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "error.h"
+#include "log.h"
+
 static struct tf_guards own;
 static struct tf_script *scripts[TF_GUARD_SLOTS];
 static void (*ring_watcher)(void);
@@ -53,7 +56,8 @@ void tf_guard_exhausted(const struct tf_guard *guard, int refused)
 {
 	if (no_memory != NULL)
 		no_memory(guard != NULL ? (unsigned int)(guard - tf_guards_in_use->slot) : TF_GUARD_SLOTS, refused);
-	abort();
+	tf_log(TF_LOG_ERROR, "the script %s", refused ? TF_GUARD_REFUSED : TF_GUARD_EXHAUSTED);
+	_Exit(refused ? TF_EXIT_SYSTEM : TF_EXIT_SCRIPT);
 }
 
 /* What there is to see; *recent: when Lua was entered last. */

@@ -50,6 +50,8 @@ static void come_back(struct tf_script *script)
 	script->doing = NULL;
 	if (script->allocator.used >= script->allocator.collect)
 		tf_allocator_collect(&script->allocator);
+	else
+		tf_pace_go_on(&script->pace);
 	tf_guard_leave(script->guard);
 }
 
@@ -106,6 +108,7 @@ int tf_script_create(struct tf_script **out, const struct tf_options *options, s
 	script->allocator.exhausted = exhausted;
 	script->allocator.arg = script;
 	tf_allocator_install(&script->allocator, L, options->memory_limit);
+	tf_pace_start(&script->pace, &script->allocator);
 	lua_pushcfunction(L, tf_report_handler);
 	if (lua_cpcall(L, tf_binding_open, script) != 0)
 		goto fail_library;
@@ -554,6 +557,7 @@ int tf_script_jit(struct tf_script *script, const char *step, uint32_t passes, u
 	lua_pushstring(L, step);
 	lua_pushnumber(L, passes);
 	lua_pushnumber(L, packets);
+	script->pace.begin = SIZE_MAX; /* its steps collect, and see how much there was */
 	if (call(script, "jit", 3, 1) != 0)
 		return take_error(script, error);
 	for (int i = 1; i <= (int) lua_objlen(L, -1); i++) {

@@ -314,7 +314,7 @@ static void on_serving_end(struct supervisor *supervisor, int status)
 	rest(supervisor);
 	if (died && (supervisor->wished != 0 || !supervisor->begun)) {
 		tf_child_report(&child, status, supervisor->what->options->script, "");
-		finish(supervisor, TF_EXIT_SCRIPT);
+		finish(supervisor, WIFEXITED(status) && WEXITSTATUS(status) == TF_EXIT_REFUSED ? TF_EXIT_SYSTEM : TF_EXIT_SCRIPT);
 	} else if (!died && !child.ready && WEXITSTATUS(status) != TF_EXIT_SCRIPT) {
 		try_again(supervisor, child.role);
 	} else if (!died && !child.ready) {
