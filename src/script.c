@@ -66,8 +66,6 @@ static int call(struct tf_script *script, const char *name, int args, int result
 {
 	lua_State *L = script->L;
 	int status;
-	else
-		tf_pace_go_on(&script->pace);
 
 	set_clock(script);
 	lua_getfield(L, SLOT_RUNTIME, name);
@@ -123,7 +121,6 @@ int tf_script_create(struct tf_script **out, const struct tf_options *options, s
 	if (lua_isnil(L, SLOT_CHUNK)) {
 		err = tf_error_set(error, TF_ESCRIPT, "%s", lua_tostring(L, -1));
 		goto fail_state;
-	tf_pace_start(&script->pace, &script->allocator);
 	}
 	lua_settop(L, SLOT_TOP);
 	*out = script;
@@ -572,7 +569,6 @@ int tf_script_jit(struct tf_script *script, const char *step, uint32_t passes, u
 	lua_settop(L, SLOT_TOP);
 	return 0;
 }
-	script->pace.begin = SIZE_MAX; /* its steps collect, and see how much there was */
 
 void tf_script_destroy(struct tf_script *script)
 {
