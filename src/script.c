@@ -20,15 +20,29 @@ static double clock_now(void)
 	return (double) uv_hrtime() / 1e9;
 }
 
+/* Whose fault it is: a script cannot help what the system has not got. */
+static int code_of(const char *text)
+{
+	static const char *const lacks[] = {"no memory for ", "out of memory", "not enough memory", ": Cannot allocate memory",
+					    ": Too many open files"};
+
+	for (size_t i = 0; i < sizeof(lacks) / sizeof(lacks[0]); i++)
+		if (strstr(text, lacks[i]) != NULL)
+			return UV_ENOMEM;
+	return TF_ESCRIPT;
+}
+
 /* Puts message and traceback on top of the stack into error, and empties the stack to its slots. */
 static int take_error(struct tf_script *script, struct tf_error *error)
 {
 	const char *text = lua_tostring(script->L, -1), *hint = text != NULL ? tf_report_hint(script, text) : "";
 
-	tf_error_set(error, TF_ESCRIPT, "%s%s%s", text ? text : "out of memory", script->report.traceback, hint);
+	int code = text != NULL ? code_of(text) : UV_ENOMEM;
+
+	tf_error_set(error, code, "%s%s%s", text ? text : "out of memory", script->report.traceback, hint);
 	script->report.traceback[0] = '\0';
 	lua_settop(script->L, SLOT_TOP);
-	return TF_ESCRIPT;
+	return code;
 }
 
 static void set_clock(struct tf_script *script)
@@ -119,7 +133,7 @@ int tf_script_create(struct tf_script **out, const struct tf_options *options, s
 	if (call(script, "compile", 2, 2) != 0)
 		goto fail_library;
 	if (lua_isnil(L, SLOT_CHUNK)) {
-		err = tf_error_set(error, TF_ESCRIPT, "%s", lua_tostring(L, -1));
+		err = tf_error_set(error, code_of(lua_tostring(L, -1)), "%s", lua_tostring(L, -1));
 		goto fail_state;
 	}
 	lua_settop(L, SLOT_TOP);
