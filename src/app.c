@@ -26,6 +26,8 @@
  *   6. on_start of each; a thread for each but the first, which is this one; packets    (start, run)
  */
 
+#define LAST_LINES_MS 1000 /* that who reads the table may take, at the end */
+
 /* A worker's place: what is its own. */
 struct seat {
 	struct tf_app *app;
@@ -390,6 +392,8 @@ static void close_workers(struct tf_app *app)
 			tf_pipeline_give_up(tf_worker_pipeline(worker));
 		tf_tally_add(&app->tally, tf_worker_pipeline(worker));
 	}
+	if (!app->handing)
+		tf_log_patience(LAST_LINES_MS);
 	if (app->served && !app->options->quiet && !app->handing)
 		tf_tally_print(&app->tally);
 	tf_tally_clear(&app->tally);

@@ -155,6 +155,14 @@ static int binding_note_file(lua_State *L)
 	return 0;
 }
 
+/* lost_output(): that standard output took nothing. */
+static int binding_lost_output(lua_State *L)
+{
+	(void) L;
+	tf_log_lost();
+	return 0;
+}
+
 /* make_room(): before something is made that is small in Lua and large in C: Lua does not see that it is full. */
 static int binding_make_room(lua_State *L)
 {
@@ -165,6 +173,7 @@ static int binding_make_room(lua_State *L)
 static const luaL_Reg functions[] = {
 	{ "make_room", binding_make_room },
 	{ "note_file", binding_note_file },
+	{ "lost_output", binding_lost_output },
 	{ "check_stack", binding_check_stack },
 	{ "call", binding_call },
 	{ "log", binding_log },

@@ -2,6 +2,9 @@
 #ifndef TF_LOG_H
 #define TF_LOG_H
 
+#include <stdatomic.h>
+#include <stdint.h>
+
 enum tf_log_level { TF_LOG_ERROR, TF_LOG_WARNING, TF_LOG_INFO, TF_LOG_DEBUG };
 
 /*
@@ -25,6 +28,18 @@ void tf_log(enum tf_log_level level, const char *format, ...) __attribute__((for
  * place. "" only takes it away.
  */
 void tf_log_transient(const char *line);
+
+/*
+ * From now on nobody waits for who reads what is written here: packets wait meanwhile. A line that is not taken is lost,
+ * and counted; the next one that is taken follows on a line that says how many. The count may be shared by processes.
+ */
+void tf_log_live(_Atomic uint32_t *lost);
+
+/* How long a line may wait after all, in milliseconds; packets wait no more. Without effect before tf_log_live. */
+void tf_log_patience(int ms);
+
+/* Counts a line that was lost elsewhere. */
+void tf_log_lost(void);
 
 /* Writes len bytes to standard error as they are, in one call where the system can. */
 void tf_log_write(const char *bytes, unsigned long len);

@@ -550,6 +550,8 @@ int tf_supervise(const struct tf_supervised *what)
 		tf_log(TF_LOG_ERROR, "nothing to watch a script with: %s", strerror(errno));
 		return TF_EXIT_SYSTEM;
 	}
+	signal(SIGTTOU, SIG_IGN); /* a terminal that shows only the foreground's lines would stop us */
+	tf_log_live(&supervisor.shared->lost);
 	supervisor.had_terminal = tf_host_has_terminal();
 	if (!what->options->no_reload && (supervisor.watch = tf_watch_create()) == NULL)
 		tf_log(TF_LOG_WARNING, "the script's file cannot be watched for changes: %s", strerror(errno));

@@ -26,6 +26,7 @@ struct tf_shared {
 	struct tf_page page[2];
 	struct tf_stats stats[TF_WORKERS_MAX];
 	uint64_t capture; /* see tf_life_capture */
+	_Atomic uint32_t lost; /* lines that nobody read (tf_log_live) */
 	struct tf_handover handover;
 };
 

@@ -30,4 +30,13 @@ extern const int tf_system_table_signal;
  */
 struct pcap *tf_system_open_capture(const void *bytes, size_t size, char *reason);
 
+/*
+ * Has writes to standard error or output (fd) not wait for who reads them, in this process and those that it forks, and
+ * in no other that has the same terminal or pipe. 1: none does; 0: tf_system_takes has to be asked before each.
+ */
+int tf_system_unblock(int fd);
+
+/* Whether fd takes 4,096 bytes now, or within so many milliseconds. */
+int tf_system_takes(int fd, int ms);
+
 #endif

@@ -125,3 +125,16 @@ int tf_system_is_administrator(void)
 	CloseHandle(token);
 	return elevation.TokenIsElevated != 0;
 }
+
+int tf_system_unblock(int fd)
+{
+	(void)fd;
+	return 1;
+}
+
+int tf_system_takes(int fd, int ms)
+{
+	(void)fd;
+	(void)ms;
+	return 1;
+}

@@ -40,7 +40,7 @@ local function safe_globals()
    env.string = copy(string, "byte char find format gmatch gsub len lower match rep reverse sub upper")
    env.table = copy(table, "concat foreach foreachi getn insert maxn move pack remove sort unpack")
    env.debug = copy(debug, "traceback")
-   env.io = { write = function(...) io.write(...) end }
+   env.io = { write = function(...) if not io.write(...) then core.host.lost_output() end end }
    env.print = init.members.log
    env.collectgarbage = function(what)
       if what == nil or what == "collect" then return collectgarbage "collect" end
