@@ -11,13 +11,14 @@
 #include "supervisor.h"
 #include "tally.h"
 #include "trial.h"
+#include "user.h"
 #include "worker.h"
 
 /*
  * In order, and taken apart in reverse:
  *
  *   1. signals of Ctrl-C's kind are kept for later
- *   2. the script is compiled: none of it runs, and a mistake ends here
+ *   2. the script is compiled, without rights: none of it runs, and a mistake ends here
  *   3. the devices are open, with all queues; `opened`                     (open_devices)
  *   4. a process that outlives the script waits from here on (supervisor.h), where the system has such a thing;
  *      what follows is another one's, or several ones', one after the other   (live)
@@ -438,15 +439,15 @@ static int live(void *arg, struct tf_life *life)
 	return app->status;
 }
 
-/* A mistake in it is told before devices are made. */
-static int compile(const struct tf_options *options, struct tf_error *error)
+static int open_file(struct tf_app *app, struct tf_error *error)
 {
-	struct tf_script *script = NULL;
-	int err = tf_script_create(&script, options, error);
+	const char *path = app->options->capture;
 
-	if (err == 0)
-		tf_script_destroy(script);
-	return err;
+	app->capture_file = path != NULL ? tf_capture_file(path) : -1;
+	if (path != NULL && app->capture_file < 0)
+		return tf_error_set(error, app->capture_file, "--capture %s cannot be written%s: %s", path,
+				    tf_user_text(), uv_strerror(app->capture_file));
+	return 0;
 }
 
 static void run_all(struct tf_app *app,
@@ -468,19 +469,14 @@ static void run_all(struct tf_app *app,
 		seat->save = (struct tf_worker_job){.run = save, .arg = seat};
 	}
 	tf_supervise_begin();
-	err = compile(app->options, &error);
-	if (err == 0)
-		err = open_devices(app, &error);
+	app->status = tf_trial_read(app->options);
+	if (app->status != TF_EXIT_OK)
+		return;
+	err = open_devices(app, &error);
 	if (err == 0 && opened)
 		err = opened(app->options, &error);
-	if (err == 0 && app->options->capture) {
-		err = app->capture_file = tf_capture_file(app->options->capture);
-		if (err < 0)
-			tf_error_set(&error, err, "--capture %s cannot be written: %s", app->options->capture,
-				     uv_strerror(err));
-		else
-			err = 0;
-	}
+	if (err == 0)
+		err = open_file(app, &error);
 	if (err < 0) {
 		tf_log(TF_LOG_ERROR, "%s", error.text);
 		app->status = tf_error_exit(err);

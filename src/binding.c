@@ -170,7 +170,25 @@ static int binding_make_room(lua_State *L)
 	return 0;
 }
 
+/* read_file(path): the text of a script's file; or nil and a message. */
+static int binding_read_file(lua_State *L)
+{
+	struct tf_error error = { 0 };
+	size_t size;
+	char *text;
+
+	if (tf_files_read(&text, &size, luaL_checkstring(L, 1), &error) < 0) {
+		lua_pushnil(L);
+		lua_pushstring(L, error.text);
+		return 2;
+	}
+	lua_pushlstring(L, text, size);
+	free(text);
+	return 1;
+}
+
 static const luaL_Reg functions[] = {
+	{ "read_file", binding_read_file },
 	{ "make_room", binding_make_room },
 	{ "note_file", binding_note_file },
 	{ "lost_output", binding_lost_output },

@@ -195,26 +195,6 @@ int tf_capture_begin(struct tf_capture *capture, int file, uint64_t *whole, stru
 	return 0;
 }
 
-int tf_capture_start(struct tf_capture **out, const char *path, const char *const names[2],
-		     uint16_t linktype, int wait, struct tf_error *error)
-{
-	struct tf_capture *capture;
-	int file, err = tf_capture_prepare(&capture, path, names, linktype, wait, error);
-
-	if (err < 0)
-		return err;
-	file = tf_capture_file(path);
-	err = tf_capture_begin(capture, file, NULL, error);
-	if (err == 0) {
-		*out = capture;
-		return 0;
-	}
-	if (file >= 0)
-		tf_capture_file_close(file);
-	free_all(capture);
-	return err;
-}
-
 static uint16_t linktype_of(const struct tf_capture *capture, const struct tf_packet *packet)
 {
 	switch (packet->link) {

@@ -26,21 +26,19 @@ void tf_kept_free(struct tf_kept *kept);
 enum { TF_CAPTURE_ETHERNET = 1, TF_CAPTURE_RAW = 101 };
 
 /*
- * Creates the file ("-": standard output). linktype: LINKTYPE_… of packets that are neither IP nor
+ * What goes into a file, whose path is for messages; nothing is written before tf_capture_begin. linktype: LINKTYPE_… of packets that are neither IP nor
  * Ethernet and do not say their own; the first interfaces have it. names: the devices', by
  * side, which stand behind "left" and "right" in the file; NULL where there are none.
  * wait: the caller has time and loses nothing (offline), until it is interrupted. 0, or a code with a
  * sentence.
  */
-int tf_capture_start(struct tf_capture **out, const char *path, const char *const names[2],
-		     uint16_t linktype, int wait, struct tf_error *error);
-
-/*
- * The same in two steps. Nothing is written before tf_capture_begin, which takes over the file; path is for messages.
- * *whole (or NULL) is the length of the file, up to which it is well-formed, and is kept so.
- */
 int tf_capture_prepare(struct tf_capture **out, const char *path, const char *const names[2], uint16_t linktype,
 		      int wait, struct tf_error *error);
+
+/*
+ * Takes over the file, of tf_capture_file, and starts the thread that writes it. *whole (or NULL) is the length of the
+ * file, up to which it is well-formed, and is kept so.
+ */
 int tf_capture_begin(struct tf_capture *capture, int file, uint64_t *whole, struct tf_error *error);
 
 /* Keeps packet i of a batch as it came in. */

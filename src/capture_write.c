@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <uv.h>
 
+#include "user.h"
+
 #define BUFFER (256u << 10)
 
 struct tf_capture_writer {
@@ -59,8 +61,12 @@ int tf_capture_file(const char *path)
 
 	if (strcmp(path, "-") == 0)
 		return 1;
+	file = tf_user_lend();
+	if (file < 0)
+		return file;
 	file = uv_fs_open(NULL, &req, path, UV_FS_O_WRONLY | UV_FS_O_CREAT | UV_FS_O_TRUNC, 0666,
 			  NULL);
+	tf_user_return();
 	uv_fs_req_cleanup(&req);
 	return file;
 }
@@ -202,7 +208,8 @@ int tf_capture_create(struct tf_capture_writer **out, const char *path,
 
 		free(writer->buffer);
 		free(writer);
-		return tf_error_set(error, err, "%s cannot be written: %s", path, uv_strerror(err));
+		return tf_error_set(error, err, "%s cannot be written%s: %s", path, tf_user_text(),
+				    uv_strerror(err));
 	}
 	writer->format = *format;
 	if (format->ng)

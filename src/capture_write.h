@@ -35,7 +35,7 @@ struct tf_capture_writer;
 int tf_capture_create(struct tf_capture_writer **out, const char *path,
 		      const struct tf_capture_format *format, struct tf_error *error);
 
-/* Opens a file to be written anew ("-": standard output); its descriptor, or a code. */
+/* Opens a file to be written anew ("-": standard output), as user.h's user; its descriptor, or a code. */
 int tf_capture_file(const char *path);
 
 /* Whether two names are of one file that is there; device files and pipes are not meant. */

@@ -5,6 +5,7 @@
 #include "check_jit.h"
 #include "guard.h"
 #include "log.h"
+#include "privileges.h"
 #include "script.h"
 #include "trial.h"
 
@@ -34,7 +35,9 @@ int tf_command_check(const struct tf_options *options)
 		sides[side].kind = spec->kind;
 		sides[side].mtu = spec->mtu ? spec->mtu : 1500;
 	}
-	err = tf_script_create(&script, options, &error);
+	err = tf_privileges_drop(options, &error);
+	if (err == 0)
+		err = tf_script_create(&script, options, &error);
 	if (err == 0)
 		err = tf_script_load(script, sides, link, &error);
 	if (err == 0) {

@@ -9,6 +9,7 @@
 #include "guard.h"
 #include "log.h"
 #include "parse.h"
+#include "privileges.h"
 #include "script.h"
 
 /* How often all packets are shown: until the JIT has tried all that it will, then to see. */
@@ -230,6 +231,8 @@ static int check_all(struct check *check, const struct tf_options *options, stru
 		check->link = device->link;
 		err = keep_captured(check, device, error);
 	}
+	if (err == 0)
+		err = tf_privileges_drop(options, error);
 	if (err == 0)
 		err = open_script(check, options, device, error);
 	if (device == NULL && err == 0) {

@@ -224,12 +224,15 @@ static int have_tool(const char *name)
 
 static void check_confinement(void)
 {
-	int landlock = tf_landlock_version(), seccomp = access("/proc/sys/kernel/seccomp", F_OK) == 0;
+	int files, calls;
 
-	tf_doctor_say(landlock && seccomp ? TF_DOCTOR_OK : TF_DOCTOR_WARNING, "scripts", "%s; %s",
-		      landlock ? "they can read files of their folder only (Landlock)"
-			       : "this kernel has no Landlock: they are kept from files by Lua alone",
-		      seccomp ? "system calls are filtered (seccomp)" : "this kernel has no filter of system calls");
+	tf_privileges_try(&files, &calls);
+	tf_doctor_say(files == 0 && calls == 0 ? TF_DOCTOR_OK : TF_DOCTOR_WARNING, "scripts", "%s; %s",
+		      files == 0		    ? "they can read files of their folder only (Landlock)"
+		      : tf_landlock_version() == 0 ? "this kernel has no Landlock: they are kept from files by Lua alone"
+						    : "Landlock is not in force: they are kept from files by Lua alone",
+		      calls == 0 ? "system calls are filtered (seccomp)"
+				 : "system calls are not filtered: they are kept from them by Lua alone");
 }
 
 static void check_tools(void)

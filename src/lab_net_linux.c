@@ -110,7 +110,12 @@ static int add_all_routes(const struct tf_options *lab, struct tf_error *error)
 {
 	int err = add_routes(&lab->device[TF_LEFT], error);
 
-	return err < 0 ? err : add_routes(&lab->device[TF_RIGHT], error);
+	if (err == 0)
+		err = add_routes(&lab->device[TF_RIGHT], error);
+	/* The lab's process keeps them; who runs the script has no use for them. */
+	close(TF_LAB_NETNS_FD(TF_LEFT));
+	close(TF_LAB_NETNS_FD(TF_RIGHT));
+	return err;
 }
 
 int tf_lab_filter(const struct tf_options *lab, void (*ready)(void))

@@ -14,6 +14,8 @@
 /* Versions of Landlock: each can forbid more, and refuses to be asked for what later ones can. */
 enum { REFER = 2, TRUNCATE = 3, NETWORK = 4, DEVICES = 5, SCOPES = 6 };
 
+#define JIT_NAMES(folder) folder "/share/luajit-2.1/jit/vmdef.lua"
+
 /* As the kernel has it; a system's header may be older than its kernel. */
 struct rules {
 	uint64_t files, network, scoped;
@@ -33,27 +35,27 @@ int tf_landlock_version(void)
 	return version < 0 ? 0 : (int)version;
 }
 
-static int allow(int rules, const char *path, uint64_t access)
+static void allow(int rules, const char *path, uint64_t access)
 {
 	struct landlock_path_beneath_attr rule = {.allowed_access = access};
-	int err = 0;
 
 	rule.parent_fd = open(path, O_PATH | O_CLOEXEC);
 	if (rule.parent_fd < 0)
-		return -errno;
-	if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
-		err = -errno;
+		return;
+	syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
 	close(rule.parent_fd);
-	return err;
 }
 
-int tf_landlock_only(const char *folder)
+int tf_landlock_begin(void)
 {
-	/* Where the names of an expression stand ("port http", "host left"), and the time zone of a log's line. */
+	/*
+	 * Where the names of an expression stand ("port http", "host left"), the time zone of a log's line, and the
+	 * words of check --jit.
+	 */
 	static const char *const names[] = {"/etc/services", "/etc/protocols", "/etc/hosts", "/etc/networks",
 					    "/etc/ethers", "/etc/nsswitch.conf", "/etc/host.conf",
-					    "/etc/localtime"};
-	int version = tf_landlock_version(), rules, err;
+					    "/etc/localtime", JIT_NAMES("/usr"), JIT_NAMES("/usr/local")};
+	int version = tf_landlock_version(), rules;
 	/* To bind and to connect; signals and abstract sockets of others. */
 	struct rules all = {all_of_files(version), 3, 3};
 	size_t size = version >= SCOPES	   ? sizeof(all)
@@ -65,16 +67,23 @@ int tf_landlock_only(const char *folder)
 		return -errno;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		allow(rules, names[i], LANDLOCK_ACCESS_FS_READ_FILE); /* not all are there */
-	err = allow(rules, folder, READING);
 	/* A trial's output goes there. */
-	if (err == 0)
-		err = allow(rules, "/dev/null", LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE);
+	allow(rules, "/dev/null", LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE);
 #ifdef TF_LUA_DIR
-	if (err == 0)
-		err = allow(rules, TF_LUA_DIR, READING);
+	allow(rules, TF_LUA_DIR, READING);
 #endif
-	if (err == 0 && syscall(SYS_landlock_restrict_self, rules, 0) < 0)
-		err = -errno;
+	return rules;
+}
+
+void tf_landlock_allow(int rules, const char *folder)
+{
+	allow(rules, folder, READING);
+}
+
+int tf_landlock_end(int rules)
+{
+	int err = syscall(SYS_landlock_restrict_self, rules, 0) < 0 ? -errno : 0;
+
 	close(rules);
 	return err;
 }

@@ -8,9 +8,11 @@
 #include "lab.h"
 #include "log.h"
 #include "options.h"
+#include "privileges.h"
 #include "replay.h"
 #include "system.h"
 #include "test.h"
+#include "user.h"
 
 static int run(int argc, char **argv)
 {
@@ -19,8 +21,11 @@ static int run(int argc, char **argv)
 	int colour = isatty(2) && getenv("NO_COLOR") == NULL;
 	int err, status = TF_EXIT_OK;
 
+	tf_privileges_begin();
 	tf_log_setup(TF_LOG_INFO, colour);
 	err = tf_options_parse(&options, argc, argv, &error);
+	if (err == 0 && options.script != NULL)
+		err = tf_user_choose(options.user, &error);
 	if (err < 0) {
 		tf_log(TF_LOG_ERROR, "%s", error.text);
 		tf_options_free(&options);

@@ -1,7 +1,7 @@
 #include "privileges_linux.h"
 
+#include <dirent.h>
 #include <errno.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -9,11 +9,13 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include <uv.h>
 
+#include "guard.h"
 #include "log.h"
+#include "user.h"
 
 /* Sanitizers write files, look at processes and start them. */
 #ifdef TF_SANITIZED
@@ -22,51 +24,29 @@
 #define CONFINES 1
 #endif
 
-/* Whether there is such a user where we are: in a user namespace only few may be. */
-static int is_mapped(unsigned long uid)
+/* Descriptors that were open before ours; more than these stay open. */
+static int inherited[256], inherited_count;
+
+void tf_privileges_begin(void)
 {
-	FILE *file = fopen("/proc/self/uid_map", "re");
-	unsigned long first, count;
-	int found = file == NULL;
+	DIR *open_files = opendir("/proc/self/fd");
+	const struct dirent *entry;
 
-	while (file != NULL && !found && fscanf(file, "%lu %*u %lu", &first, &count) == 2)
-		found = uid >= first && uid - first < count;
-	if (file != NULL)
-		fclose(file);
-	return found;
-}
+	while (open_files != NULL && (entry = readdir(open_files)) != NULL) {
+		int fd = atoi(entry->d_name); /* 0 for "." and ".." */
 
-/* Who the script is to be; NULL: who we are. */
-static int find_user(const struct tf_options *options, struct passwd **out, struct tf_error *error)
-{
-	const char *sudo = getenv("SUDO_UID");
-
-	*out = NULL;
-	if (options->user != NULL) {
-		*out = getpwnam(options->user);
-		if (*out == NULL)
-			return tf_error_set(error, TF_EOPTION, "--user: there is no user '%.80s'", options->user);
-		if (geteuid() != 0 && (*out)->pw_uid != geteuid())
-			return tf_error_set(error, TF_EOPTION, "--user: only root can become '%.80s'", options->user);
-	} else if (sudo != NULL && geteuid() == 0 && is_mapped(strtoul(sudo, NULL, 10))) {
-		*out = getpwuid((uid_t)strtoul(sudo, NULL, 10));
-		if (*out == NULL)
-			return tf_error_set(error, TF_EOPTION,
-					    "SUDO_UID is %.20s, whom the system does not know: say with --user "
-					    "as whom the script is to run",
-					    sudo);
+		if (fd > STDERR_FILENO && fd != dirfd(open_files) &&
+		    inherited_count < (int)(sizeof(inherited) / sizeof(inherited[0])))
+			inherited[inherited_count++] = fd;
 	}
-	return 0;
+	if (open_files != NULL)
+		closedir(open_files);
 }
 
-static int become(const struct passwd *user, struct tf_error *error)
+static void close_inherited(void)
 {
-	if (user == NULL || user->pw_uid == geteuid())
-		return 0;
-	if (initgroups(user->pw_name, user->pw_gid) < 0 || setresgid(user->pw_gid, user->pw_gid, user->pw_gid) < 0 ||
-	    setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0)
-		return tf_error_set(error, -errno, "cannot become user %s: %s", user->pw_name, strerror(errno));
-	return 0;
+	while (inherited_count > 0)
+		close(inherited[--inherited_count]);
 }
 
 /* What exec may give at most: nothing. Takes a right that goes with the user. */
@@ -96,35 +76,154 @@ static void folder_of(const char *script, char *folder, size_t size)
 		 slash == NULL ? "." : script);
 }
 
-int tf_privileges_drop(const struct tf_options *options, int aloud, struct tf_error *error)
+int tf_privileges_become(const struct tf_options *options, struct tf_error *error)
 {
-	const struct passwd *self;
-	char folder[4096];
-	struct passwd *user;
-	int err, files = -1, calls = -1;
+	int err;
 
 	tzset(); /* while its file can be read */
-	folder_of(options->script, folder, sizeof(folder));
-	err = find_user(options, &user, error);
 	bound_capabilities();
-	if (err == 0)
-		err = become(user, error);
+	err = tf_user_become(error);
 	if (err == 0)
 		err = drop_capabilities(error);
-	if (err < 0)
-		return err;
-	self = options->verbose ? getpwuid(geteuid()) : NULL;
-	if (!options->unsafe && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return tf_error_set(error, -errno, "cannot do without new rights: %s", strerror(errno));
-	if (!options->unsafe && CONFINES) {
-		files = tf_landlock_only(folder);
-		calls = tf_seccomp_only(0);
+	if (err == 0 && !options->unsafe && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		err = tf_error_set(error, -errno, "cannot do without new rights: %s", strerror(errno));
+	return err;
+}
+
+static int limit_files(const struct tf_options *options)
+{
+	int rules = tf_landlock_begin();
+	char folder[4096];
+
+	if (rules < 0)
+		return rules;
+	folder_of(options->script, folder, sizeof(folder));
+	tf_landlock_allow(rules, folder);
+	for (int i = 0; i < options->test_count; i++) {
+		folder_of(options->tests[i], folder, sizeof(folder));
+		tf_landlock_allow(rules, folder);
 	}
-	if (options->verbose && aloud)
-		tf_log(TF_LOG_INFO, "the script runs as %s, without capabilities; files: %s%s; system calls: %s",
-		       self != NULL ? self->pw_name : "this user", files == 0 ? "to read, below " : "as this user",
-		       files == 0 ? folder : "", calls == 0 ? "those of a run" : "all");
-	if (options->unsafe && aloud)
+	return tf_landlock_end(rules);
+}
+
+/* files, calls: 0 where they are limited, or why they are not. */
+static void say(const struct tf_options *options, const char *user, int files, int calls)
+{
+	char folder[4096];
+
+	folder_of(options->script, folder, sizeof(folder));
+	if (options->verbose)
+		tf_log(TF_LOG_INFO, "the script runs as %s, without capabilities; files: %s%s; system calls: %s", user,
+		       files == 0 ? "to read, below " : "as this user", files == 0 ? folder : "",
+		       calls == 0 ? "those of a run" : "all");
+	if (options->unsafe) {
 		tf_log(TF_LOG_WARNING, "--unsafe: the script can do all that this user can");
-	return 0;
+		return;
+	}
+	if (CONFINES && files < 0)
+		tf_log(TF_LOG_WARNING, "Landlock is not in force (%s): only Lua keeps the script from this user's files",
+		       strerror(-files));
+	if (CONFINES && calls < 0)
+		tf_log(TF_LOG_WARNING, "seccomp is not in force (%s): only Lua keeps the script from system calls",
+		       strerror(-calls));
+}
+
+/* timed: see tf_seccomp_only. */
+static void confine(const struct tf_options *options, int timed, int aloud)
+{
+	/* While the file can be read. */
+	const struct passwd *self = aloud && options->verbose ? getpwuid(geteuid()) : NULL;
+	int limits = CONFINES && !options->unsafe;
+	int files = limits ? limit_files(options) : -ENOSYS;
+	int calls = limits ? tf_seccomp_only(timed) : -ENOSYS;
+
+	if (limits)
+		close_inherited();
+	if (aloud)
+		say(options, self != NULL ? self->pw_name : "this user", files, calls);
+}
+
+void tf_privileges_confine(const struct tf_options *options, int aloud)
+{
+	/* Other commands have no supervisor. */
+	confine(options, options->command != TF_COMMAND_RUN && options->command != TF_COMMAND_LAB, aloud);
+}
+
+int tf_privileges_drop(const struct tf_options *options, struct tf_error *error)
+{
+	int err = tf_privileges_become(options, error);
+
+	if (err == 0)
+		tf_privileges_confine(options, 1);
+	return err;
+}
+
+static _Noreturn void do_apart(const struct tf_options *options, int (*what)(void *arg), void *arg)
+{
+	struct tf_error error = {0};
+	int status;
+
+	if (tf_privileges_become(options, &error) < 0) {
+		tf_log(TF_LOG_ERROR, "%s", error.text);
+		_exit(tf_error_exit(error.code));
+	}
+	confine(options, 1, 0);
+	tf_guard_alarm(options->time_limit, NULL);
+	status = what(arg);
+	fflush(NULL);
+	_exit(status);
+}
+
+/* Its exit status, or -1 - the number of the signal that ended it. */
+static int wait_for(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return TF_EXIT_SYSTEM;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1 - WTERMSIG(status);
+}
+
+int tf_privileges_apart(const struct tf_options *options, int (*what)(void *arg), void *arg)
+{
+	int status;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0)
+		do_apart(options, what, arg);
+	if (pid < 0) {
+		tf_log(TF_LOG_ERROR, "cannot start a process: %s", strerror(errno));
+		return TF_EXIT_SYSTEM;
+	}
+	status = wait_for(pid);
+	if (status >= 0)
+		return status;
+	tf_log(TF_LOG_ERROR, "%s: reading it was ended by signal %d (%s)", options->script, -1 - status,
+	       strsignal(-1 - status));
+	return TF_EXIT_SCRIPT;
+}
+
+void tf_privileges_try(int *files, int *calls)
+{
+	enum { FILES = 1, CALLS = 2 };
+	int rules, status, done = 0;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		rules = tf_landlock_begin();
+		if (rules >= 0 && tf_landlock_end(rules) == 0)
+			done |= FILES;
+		if (tf_seccomp_only(0) == 0)
+			done |= CALLS;
+		_exit(done);
+	}
+	status = pid < 0 ? 0 : wait_for(pid);
+	*files = CONFINES && status > 0 && status & FILES ? 0 : -1;
+	*calls = CONFINES && status > 0 && status & CALLS ? 0 : -1;
 }

@@ -11,8 +11,11 @@
 #include "interrupt.h"
 #include "log.h"
 #include "pipeline.h"
+#include "privileges.h"
 #include "script.h"
 #include "tally.h"
+#include "trial.h"
+#include "user.h"
 
 #define PROGRESS_NS 200000000 /* between two drawings of the bar */
 #define BAR_WIDTH   40
@@ -22,6 +25,7 @@ struct replay {
 	struct tf_script *script;
 	struct tf_device *device; /* both sides */
 	struct tf_capture *capture;
+	int capture_file; /* of it, before it has begun; -1: none */
 	struct tf_pipeline *pipeline;
 	uint64_t drawn; /* uv_hrtime() of the last drawing of the bar, 0: there is none */
 	int failed;	/* a code: OUT cannot be written, which has been said */
@@ -79,37 +83,59 @@ static int refuse_names(const struct tf_options *options, struct tf_error *error
 	return 0;
 }
 
-static int open_all(struct replay *replay, struct tf_error *error)
+/* IN as whoever we are, the others as whom the script will be; as tcpdump has it. */
+static int open_files(struct replay *replay, struct tf_error *error)
 {
 	const struct tf_options *options = replay->options;
 	struct tf_pcap_config config = {options->capture_in, options->capture_out,
 					options->left_nets, options->left_net_count};
+	int err = refuse_names(options, error);
+
+	if (err == 0)
+		err = tf_pcap_open(&replay->device, &config, error);
+	if (err < 0 || options->capture == NULL)
+		return err;
+	err = replay->capture_file = tf_capture_file(options->capture);
+	if (err < 0)
+		return tf_error_set(error, err, "--capture %s cannot be written%s: %s", options->capture, tf_user_text(),
+				    uv_strerror(err));
+	return tf_capture_prepare(&replay->capture, options->capture, NULL, tf_pcap_linktype(replay->device), 1,
+				  error);
+}
+
+/* Its thread has the rights that are in force when it begins. */
+static int begin_capture(struct replay *replay, struct tf_error *error)
+{
+	int file = replay->capture_file;
+
+	replay->capture_file = -1;
+	return replay->capture != NULL ? tf_capture_begin(replay->capture, file, NULL, error) : 0;
+}
+
+static int open_all(struct replay *replay, struct tf_error *error)
+{
+	const struct tf_options *options = replay->options;
 	struct tf_side sides[2] = {{"left", "pcap", TF_IP_MAX}, {"right", "pcap", TF_IP_MAX}};
 	struct tf_pipeline_config parts = {
 		.verbose = options->verbose, .offline = 1, .gone = on_gone, .arg = replay};
 	int err;
 
-	err = tf_script_create(&replay->script, options, error);
+	err = open_files(replay, error);
+	if (err == 0)
+		err = tf_privileges_drop(options, error);
+	if (err == 0)
+		err = tf_script_create(&replay->script, options, error);
 	if (err < 0)
 		return err;
 	tf_script_offline(replay->script, 1);
-	err = refuse_names(options, error);
-	if (err < 0)
-		return err;
-	err = tf_pcap_open(&replay->device, &config, error);
-	if (err < 0)
-		return err;
 	err = tf_script_load(replay->script, sides, replay->device->link, error);
 	if (err < 0)
 		return err;
 	if (!options->quiet)
 		tf_script_list(replay->script, list_callback, NULL);
-	if (options->capture != NULL) {
-		err = tf_capture_start(&replay->capture, options->capture, NULL,
-				       tf_pcap_linktype(replay->device), 1, error);
-		if (err < 0)
-			return err;
-	}
+	err = begin_capture(replay, error);
+	if (err < 0)
+		return err;
 	parts.capture = replay->capture;
 	parts.script = replay->script;
 	parts.device[TF_LEFT] = parts.device[TF_RIGHT] = replay->device;
@@ -172,11 +198,14 @@ static int run(struct replay *replay)
 
 int tf_command_replay(const struct tf_options *options)
 {
-	struct replay replay = {.options = options};
+	struct replay replay = {.options = options, .capture_file = -1};
 	struct tf_error error = {0};
 	int err, status;
 
 	tf_interrupt_catch();
+	status = tf_trial_read(options);
+	if (status != TF_EXIT_OK)
+		return status;
 	tf_guard_alarm(options->time_limit, NULL);
 	err = open_all(&replay, &error);
 	if (err == 0) {
@@ -186,6 +215,8 @@ int tf_command_replay(const struct tf_options *options)
 		status = tf_error_exit(err);
 	}
 	tf_capture_stop(replay.capture);
+	if (replay.capture_file >= 0)
+		tf_capture_file_close(replay.capture_file);
 	tf_pipeline_destroy(replay.pipeline);
 	if (replay.device != NULL)
 		tf_device_close(replay.device);

@@ -21,7 +21,7 @@
 #include "child_linux.h"
 #include "host_linux.h"
 #include "log.h"
-#include "privileges_linux.h"
+#include "privileges.h"
 
 #define NS_PER_MS   1000000u
 #define ONE_WISH_NS (300 * (uint64_t)NS_PER_MS) /* signals within this time are one: timeout(1) sends two */
@@ -117,14 +117,15 @@ static _Noreturn void live(struct supervisor *supervisor, struct tf_child *child
 		close(supervisor->serving.channel);
 	tf_watch_destroy(supervisor->watch);
 	tf_life_begin(&life);
-	if (tf_privileges_drop(supervisor->what->options, child->role == TF_ROLE_FIRST, &error) < 0) {
+	if (tf_privileges_become(supervisor->what->options, &error) < 0) {
 		tf_log(TF_LOG_ERROR, "%s", error.text);
 		exit(tf_error_exit(error.code));
 	}
-	/* What changed the user took this away. */
+	/* What changed the user took this away; the filter of system calls would. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(TF_EXIT_SYSTEM); /* it died before that held */
+	tf_privileges_confine(supervisor->what->options, child->role == TF_ROLE_FIRST);
 	exit(supervisor->what->live(supervisor->what->arg, &life));
 }
 

@@ -13,10 +13,12 @@
 
 #include "guard.h"
 #include "log.h"
+#include "privileges.h"
 #include "scenarios.h"
 #include "script.h"
 #include "system.h"
 #include "test_report.h"
+#include "user.h"
 
 struct run {
 	const struct tf_options *options;
@@ -210,15 +212,21 @@ static uint32_t run_all(struct run *run)
 int tf_command_test(const struct tf_options *options)
 {
 	struct run run = {.options = options};
+	struct tf_error error = {0};
 	FILE *junit = NULL;
 	int aloud = -1, status = TF_EXIT_SYSTEM;
 
-	tf_guard_alarm(options->time_limit, bail_out);
-	check_rules(options);
+	if (tf_privileges_become(options, &error) < 0) {
+		tf_log(TF_LOG_ERROR, "%s", error.text);
+		return tf_error_exit(error.code);
+	}
 	if (options->junit != NULL && (junit = fopen(options->junit, "w")) == NULL) {
-		tf_log(TF_LOG_ERROR, "%s: %s", options->junit, strerror(errno));
+		tf_log(TF_LOG_ERROR, "%s cannot be written%s: %s", options->junit, tf_user_text(), strerror(errno));
 		return TF_EXIT_SYSTEM;
 	}
+	tf_privileges_confine(options, !options->hide);
+	tf_guard_alarm(options->time_limit, bail_out);
+	check_rules(options);
 	if (split_output(&run, &aloud) < 0) {
 		tf_log(TF_LOG_ERROR, "standard output: %s", strerror(errno));
 		goto done;

@@ -4,7 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "packet.h"
+#include "privileges.h"
+#include "script.h"
 #include "stage.h"
 #include "system.h"
 
@@ -118,4 +121,24 @@ int tf_trial(const struct tf_options *options, uint8_t link, struct tf_error *er
 	}
 	tf_stage_destroy(stage);
 	return err;
+}
+
+static int read_script(void *arg)
+{
+	struct tf_script *script = NULL;
+	struct tf_error error = {0};
+	int err = tf_script_create(&script, arg, &error);
+
+	if (err < 0)
+		tf_log(TF_LOG_ERROR, "%s", error.text);
+	else
+		tf_script_destroy(script);
+	return err < 0 ? tf_error_exit(err) : TF_EXIT_OK;
+}
+
+int tf_trial_read(const struct tf_options *options)
+{
+	struct tf_options copy = *options;
+
+	return tf_privileges_apart(options, read_script, &copy);
 }

@@ -6,6 +6,11 @@
 #include "options.h"
 
 /*
+ * Reads and compiles it, in a process without rights: none of it runs, and a mistake is said. The exit status.
+ */
+int tf_trial_read(const struct tf_options *options);
+
+/*
  * In a process of its own, which ends with it. link: TF_LINK_… of the devices. 0, or TF_ESCRIPT with what the
  * script does wrong, and on which packet.
  */

@@ -90,12 +90,7 @@ end
 
 local function read(path)
    core.host.note_file(path)
-   local file, message = io.open(path, "rb")
-   if not file then return nil, message end
-   local text = file:read "*a"
-   file:close()
-   if not text then return nil, path .. ": it cannot be read (is it a folder?)" end
-   return text
+   return core.host.read_file(path)
 end
 
 -- require for scripts: our modules, then NAME.lua beside the script (dots are folders).

@@ -10,7 +10,7 @@ import pytest
 LOAD, EQUAL, BITS, RETURN = 0x20, 0x15, 0x45, 0x06
 ALLOW, ERRNO = 0x7FFF0000, 0x00050000
 NUMBER, FIRST, SECOND, THIRD = 0, 16, 24, 32  # where a call's number and arguments are (the lower half of them)
-EPERM, EINVAL = 1, 22
+EPERM, EINVAL, EOPNOTSUPP = 1, 22, 95
 
 CLONE_NEWUSER = 0x10000000
 TUNSETOFFLOAD = 0x400454D0
@@ -50,6 +50,28 @@ def user_namespaces():
         instruction(LOAD, FIRST),
         instruction(BITS, CLONE_NEWUSER, 0, 1),
         instruction(RETURN, ERRNO | EPERM),
+        instruction(RETURN, ALLOW),
+    )
+
+
+def landlock():
+    """As kernels that were started without it have it."""
+    return installed(
+        instruction(LOAD, NUMBER),
+        instruction(EQUAL, 444, 0, 1),
+        instruction(RETURN, ERRNO | EOPNOTSUPP),
+        instruction(RETURN, ALLOW),
+    )
+
+
+def seccomp():
+    """A kernel without filters of system calls, but for this one."""
+    return installed(
+        instruction(LOAD, NUMBER),
+        instruction(EQUAL, call(157, 167), 0, 3),   # prctl
+        instruction(LOAD, FIRST),
+        instruction(EQUAL, 22, 0, 1),               # PR_SET_SECCOMP
+        instruction(RETURN, ERRNO | EINVAL),
         instruction(RETURN, ALLOW),
     )
 

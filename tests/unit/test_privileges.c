@@ -63,7 +63,8 @@ static int try_all(int unsafe)
 		}                                                    \
 	} while (0)
 	snprintf(new_file, sizeof(new_file), "%s/new", folder);
-	MUST(tf_privileges_drop(&options, 0, &error) == 0);
+	MUST(tf_privileges_become(&options, &error) == 0);
+	tf_privileges_confine(&options, 0);
 	MUST(opens(script, O_RDONLY));
 	MUST(geteuid() != 0 || setuid(1) < 0 || unsafe);
 	if (unsafe) {
@@ -158,7 +159,7 @@ static void landlock_alone_keeps_signals_in(void **state)
 	pid = fork();
 	if (pid == 0)
 		_exit(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || kill(getppid(), 0) < 0 ? 1
-		      : tf_landlock_only(folder) < 0					   ? 2
+		      : tf_landlock_end(tf_landlock_begin()) < 0				   ? 2
 		      : kill(getppid(), 0) == 0 || errno != EPERM			   ? 3
 											   : 0);
 	waitpid(pid, &status, 0);
