@@ -17,6 +17,7 @@
 #ifndef TF_DEVICE_H
 #define TF_DEVICE_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <uv.h>
 
@@ -131,11 +132,17 @@ struct tf_device {
 	char where[288];	 /* "namespace blue", "pid 1234's namespace", or "" */
 	char offload[32];	 /* "checksum, TSO, USO", "none"; "" for kinds that know of none */
 	uint8_t link;		 /* TF_LINK_… */
-	uint32_t mtu;		 /* bytes, without the link header */
+	uint32_t mtu;		 /* bytes, without the link header, when it was opened */
+	_Atomic uint32_t *mtu_now; /* the same as it is now, for all queues in all processes; or NULL: not followed */
 	uint64_t home;		 /* number of the namespace that it has an address in; 0 without one */
 	uint32_t more;		 /* packets that it has read and not given: read_batch goes on with these alone */
 	uint32_t more_bytes;	 /* in them */
 };
+
+static inline uint32_t tf_device_mtu(const struct tf_device *device)
+{
+	return device->mtu_now ? atomic_load_explicit(device->mtu_now, memory_order_relaxed) : device->mtu;
+}
 
 /*
  * Reads "kind[:name][,key=value…]" into *spec. 0, or TF_EOPTION with a sentence that quotes the

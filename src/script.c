@@ -199,6 +199,15 @@ static int keep_labels(struct tf_script *script)
 	return 0;
 }
 
+int tf_script_follow_mtu(struct tf_script *script, int side, const void *now, struct tf_error *error)
+{
+	if (script->L == NULL)
+		return 0;
+	lua_pushinteger(script->L, side);
+	lua_pushlightuserdata(script->L, (void *) (uintptr_t) now);
+	return call(script, "follow_mtu", 2, 0) != 0 ? take_error(script, error) : 0;
+}
+
 int tf_script_load(struct tf_script *script, const struct tf_side sides[2], uint8_t link,
 		   struct tf_error *error)
 {

@@ -42,6 +42,9 @@ struct tf_side {
 int tf_script_load(struct tf_script *script, const struct tf_side sides[2], uint8_t link,
 		   struct tf_error *error);
 
+/* Before load: a side's MTU is what stands at now (uint32_t, bytes) whenever the script asks, as long as it lives. */
+int tf_script_follow_mtu(struct tf_script *script, int side, const void *now, struct tf_error *error);
+
 /* The calling thread runs the script from now on, and no other. */
 void tf_script_here(struct tf_script *script);
 

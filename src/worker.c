@@ -121,12 +121,17 @@ struct tf_script *tf_worker_script(struct tf_worker *worker)
 int tf_worker_load(struct tf_worker *worker, struct tf_error *error)
 {
 	struct tf_side sides[2];
+	int err = 0;
 
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++) {
 		const struct tf_device *device = worker->config.device[side];
 
 		sides[side] = (struct tf_side){device->name, device->ops->kind, device->mtu};
+		if (err == 0 && device->mtu_now)
+			err = tf_script_follow_mtu(worker->config.script, side, (const void *)device->mtu_now, error);
 	}
+	if (err < 0)
+		return err;
 	return tf_script_load(worker->config.script, sides, worker->config.device[TF_LEFT]->link,
 			      error);
 }

@@ -353,7 +353,7 @@ function counter:add(n) end
 ---@class tunfilter.Side
 ---@field name string The interface's name, such as "tun0". Read only.
 ---@field kind string "tun", "tap", or another kind of device. Read only.
----@field mtu integer Bytes, without the link header. Read only.
+---@field mtu integer Bytes, without the link header; on Linux as it is now, else as it was at the start. Read only.
 
 --- An IP address as a value. Equal to another value, and to a string that spells the same address in any way; IPv4 and
 --- IPv6 are never equal. `tostring` gives the usual spelling (RFC 5952 for IPv6), `..` takes it. It cannot be changed, and

@@ -10,6 +10,7 @@ local timer = require "tunfilter.timer"
 local M = {}
 
 M.describe_side = sides.describe
+M.follow_mtu = sides.follow_mtu
 M.step = timer.step
 
 --- Compiles the script's text; its chunk, or nil and the message.

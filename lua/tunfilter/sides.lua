@@ -2,12 +2,18 @@
 --- Indexed by TF_LEFT (0) and TF_RIGHT (1).
 local M = {}
 
+local ffi = require "ffi"
 local suggest = require "tunfilter.suggest"
+
+local mtu_now = {} -- by index: where an MTU that is followed stands
 
 local function side(index, word)
    local values = { name = word, kind = "tun", mtu = 1500 }
    local proxy = setmetatable({}, {
       __index = function(_, key)
+         if key == "mtu" and mtu_now[index] then
+            return mtu_now[index][0]
+         end
          local value = values[key]
          if value == nil then
             error(suggest("a side", key, values), 2)
@@ -40,6 +46,11 @@ end
 function M.describe(index, name, kind, mtu)
    local v = values[index]
    v.name, v.kind, v.mtu = name, kind, mtu
+end
+
+--- From now on its MTU is what stands at a place in memory, a uint32_t.
+function M.follow_mtu(index, place)
+   mtu_now[index] = ffi.cast("const uint32_t *", place)
 end
 
 return M

@@ -68,6 +68,13 @@ static void on_packets(uv_poll_t *poll, int status, int events)
 		tun->ready(&tun->device, 0, tun->arg);
 }
 
+static void take_state(struct tf_tun *tun, const struct tf_link_state *state)
+{
+	strcpy(tun->now, state->name);
+	atomic_store_explicit(tun->device.mtu_now, state->mtu, memory_order_relaxed);
+	tf_tun_set_up(tun, state->up);
+}
+
 static void on_news(uv_poll_t *poll, int status, int events)
 {
 	struct tf_tun *tun = poll->data;
@@ -79,8 +86,7 @@ static void on_news(uv_poll_t *poll, int status, int events)
 		uv_poll_stop(poll);
 	} else if (tf_links_changed(tun->links, tun->index)) {
 		if (tf_link_state(tun->links, tun->index, &state, NULL) == 0) {
-			strcpy(tun->now, state.name);
-			tf_tun_set_up(tun, state.up);
+			take_state(tun, &state);
 		} else if (ioctl(tun->fd, TUNGETIFF, &request) < 0) {
 			tell_gone(tun);
 		} /* else somebody moved it to another namespace, where it works on */
@@ -146,7 +152,7 @@ static int tun_start(struct tf_device *device, uv_loop_t *loop, tf_device_ready_
 	watch_names(tun);
 	/* What is known is from the opening; others may have served the device since. */
 	if (tf_link_state(tun->links, tun->index, &state, NULL) == 0)
-		tf_tun_set_up(tun, state.up);
+		take_state(tun, &state);
 	code = uv_poll_start(&tun->news, UV_READABLE, on_news);
 	if (code == 0)
 		code = uv_poll_start(&tun->packets, UV_READABLE, on_packets);
@@ -242,7 +248,7 @@ static void cut(struct tf_tun *tun, struct tf_batch *batch)
 /* A packet of `length` bytes was read to `room`, where the batch wants it. */
 static void take(struct tf_tun *tun, struct tf_batch *batch, uint8_t *room, uint32_t length)
 {
-	uint32_t longest = tun->device.mtu + (tun->device.link == TF_LINK_ETHERNET ? 14 + 8 : 0);
+	uint32_t longest = tf_device_mtu(&tun->device) + (tun->device.link == TF_LINK_ETHERNET ? 14 + 8 : 0);
 	struct tf_offload offload = {0};
 
 	if (tun->vnet)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -310,7 +311,12 @@ static int configure(struct tf_tun *tun, const struct tf_device_spec *spec, int 
 		code = tf_link_state(tun->links, tun->index, &state, error);
 	if (code < 0)
 		return code;
-	tun->device.mtu = state.mtu;
+	tun->device.mtu_now = mmap(NULL, sizeof(*tun->device.mtu_now), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (tun->device.mtu_now == MAP_FAILED) {
+		tun->device.mtu_now = NULL;
+		return tf_error_set(error, UV_ENOMEM, "out of memory");
+	}
+	tun->device.mtu = *tun->device.mtu_now = state.mtu;
 	tun->dropped_before = state.tx_dropped;
 	tun->quiet_tap = spec->quiet && tun->device.link == TF_LINK_ETHERNET;
 	tun->up = 1;
@@ -342,8 +348,11 @@ void tf_tun_free(struct tf_tun *tun)
 {
 	if (tun->was_there)
 		take_back(tun);
-	if (tun->links)
+	if (tun->links) {
 		tf_links_close(tun->links);
+		if (tun->device.mtu_now)
+			munmap((void *)tun->device.mtu_now, sizeof(*tun->device.mtu_now));
+	}
 	for (uint32_t i = 0; i < tun->queue_count; i++)
 		if (tun->queues[i] >= 0)
 			close(tun->queues[i]);

@@ -263,6 +263,27 @@ def test_each_worker_keeps_its_own(place, lab):
     assert running.table()["forwarded"] == [96, 0]
 
 
+def test_an_mtu_that_changes(place, lab):
+    """Every worker sees it, and so does one that is loaded later, from the start."""
+    path = place.script(HEADER + """
+    local before = tf.left.mtu
+    tf.on_packet("udp", function(pkt) pkt.payload = ("%d %d %d %d"):format(tf.worker, before, tf.left.mtu, tf.right.mtu) end)
+    """)
+    with lab(path, "--workers", "2") as running:
+        def seen():
+            for sport in range(20, 44):
+                running.left.send(packet("1234567890123456789", sport=sport), partial=True)
+            return set(payloads(running.right.receive(24, timeout=20)))
+
+        assert seen() == {"1 1500 1500 1500", "2 1500 1500 1500"}
+        for mtu in (9000, 1400):
+            assert running.run("left", "ip", "link", "set", running.left.name, "mtu", mtu)[0] == 0
+            harness.wait_until(lambda: seen() == {"%d 1500 %d 1500" % (worker, mtu) for worker in (1, 2)})
+        running.signal(signal.SIGHUP)
+        running.wait_for("loaded anew")
+        assert seen() == {"1 1400 1400 1500", "2 1400 1400 1500"}
+
+
 def test_a_script_that_was_given_up_comes_back(place, lab):
     hang = HEADER + 'tf.on_packet("udp src port 7", function() while true do end end)\n'
     path = place.script(hang)
