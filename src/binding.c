@@ -10,6 +10,7 @@
 #include "log.h"
 #include "script_state.h"
 #include "system.h"
+#include "text.h"
 
 static struct tf_script *script_of(lua_State *L)
 {
@@ -57,7 +58,7 @@ static void add_time(luaL_Buffer *buffer)
 	luaL_addstring(buffer, text);
 }
 
-/* log(...): the arguments as print shows them, on one line with the time; control characters escaped. */
+/* log(...): the arguments as print shows them, on one line with the time; what a terminal would obey is escaped. */
 static int binding_log(lua_State *L)
 {
 	const struct tf_listener *listener = &script_of(L)->listener;
@@ -83,16 +84,18 @@ static int binding_log(lua_State *L)
 
 		if (i > 1)
 			luaL_addchar(&buffer, '\t');
-		for (size_t j = 0; j < length; j++) {
-			unsigned char c = (unsigned char) text[j];
-			char escaped[8];
+		for (size_t at = 0, next; at < length; at = next) {
+			int n = tf_text_next(text + at, length - at);
 
-			if (c >= 32 ? c != 127 : (c == '\t' || c == '\n')) {
-				luaL_addchar(&buffer, (char) c);
-				continue;
+			next = at + (size_t) (n < 0 ? -n : n);
+			if (n > 0)
+				luaL_addlstring(&buffer, text + at, (size_t) n);
+			for (size_t j = at; j < next && n < 0; j++) {
+				char escaped[8];
+
+				snprintf(escaped, sizeof(escaped), "\\x%02x", (unsigned char) text[j]);
+				luaL_addstring(&buffer, escaped);
 			}
-			snprintf(escaped, sizeof(escaped), "\\x%02x", c);
-			luaL_addstring(&buffer, escaped);
 		}
 	}
 	if (listener->log == NULL)

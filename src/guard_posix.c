@@ -10,6 +10,7 @@
 #include "guard.h"
 #include "log.h"
 #include "script.h"
+#include "text.h"
 
 static struct tf_guards guards;
 static uint64_t limit_ns, looked;
@@ -65,6 +66,7 @@ static void end(unsigned int slot, const char *what)
 		tf_script_last_words(script, text, sizeof(text));
 	first = (int)strcspn(text, "\n");
 	length = snprintf(line, sizeof(line), "tunfilter: error: %.*s %s%s\n", first, text, what, text + first);
+	tf_text_clean(line, (size_t)length);
 	tf_log_write(line, (unsigned long)length);
 	expect_faults();
 	if (script != NULL)

@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "system.h"
+#include "text.h"
 
 #define PIECE 4096 /* what tf_system_takes speaks of */
 
@@ -164,9 +165,7 @@ void tf_log(enum tf_log_level level, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(line + head, (size_t)body + 1, format, args);
 	va_end(args);
-	for (char *c = line + head; *c; c++)
-		if (((unsigned char)*c < ' ' && *c != '\n' && *c != '\t') || *c == 0x7f)
-			*c = '?';
+	tf_text_clean(line + head, (size_t)body);
 	line[head + body] = '\n';
 	tf_log_write(line, (unsigned long)(head + body) + 1);
 	if (line != small)

@@ -18,8 +18,8 @@ int tf_log_colour(void);
 
 /*
  * "tunfilter: warning: …"; errors and warnings carry their word, the rest only the program's name.
- * A newline is added. The text may hold what came from a script or a packet: control bytes other
- * than newline and tab are shown as '?'.
+ * A newline is added. The text may hold what came from a script or a packet: what a terminal
+ * would obey (tf_text_clean) is shown as '?'.
  */
 void tf_log(enum tf_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "text.h"
 
 /* A name of tf.counter's 40 bytes, each of which may be escaped as \x00. */
 struct tf_tally_counter {
@@ -70,6 +71,7 @@ void tf_tally_print(const struct tf_tally *tally)
 		int used = snprintf(text, sizeof(text), "counter  %-40s %.14g\n",
 				    tally->counters[i].name, tally->counters[i].value);
 
+		tf_text_clean(text, (size_t)used);
 		tf_log_write(text, (unsigned long)used);
 	}
 }

@@ -68,6 +68,7 @@ static void writes_a_line_at_once(void **state)
 	tf_log(TF_LOG_DEBUG, "%s", "");
 	tf_log(TF_LOG_INFO, "%s", text);
 	tf_log(TF_LOG_INFO, "%s", "\033[2J a\rb\a \x7f \xc3\xa4");
+	tf_log(TF_LOG_INFO, "%s", "\xc2\x9b[2J \x9b[2J \xe2\x80\xaeok \xe2\x81\xa6 \xd8\x9c \xe2\x82\xac \xc2\xa0 \xf0\x9f\x98\x80 \xe2\x80");
 	tf_log_write("a\0b", 3);
 	release_stderr();
 	expect_write(fd, "tunfilter: error: it is 42\n");
@@ -77,6 +78,7 @@ static void writes_a_line_at_once(void **state)
 	snprintf(line, sizeof(line), "tunfilter: %s\n", text);
 	expect_write(fd, line);
 	expect_write(fd, "tunfilter: ?[2J a?b? ? \xc3\xa4\n");
+	expect_write(fd, "tunfilter: ??[2J ?[2J ???ok ??? ?? \xe2\x82\xac \xc2\xa0 \xf0\x9f\x98\x80 \xe2?\n");
 	expect_write(fd, "a");			    /* and two more bytes */
 	assert_int_equal(recv(fd, &byte, 1, 0), 0); /* no more */
 	assert_false(tf_log_colour());
