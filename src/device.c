@@ -5,9 +5,8 @@
 
 #include "device/kinds.h"
 
-#define MTU_MIN	    68	 /* the smallest that IPv4 allows */
-#define MTU_MIN_IP6 1280 /* the smallest that IPv6 allows */
-#define QUEUE_MAX   1000000
+#define MTU_MIN	  68	  /* the smallest that IPv4 allows */
+#define QUEUE_MAX 1000000
 
 static const struct tf_device_ops *find_kind(const char *kind)
 {
@@ -210,14 +209,14 @@ static int parse_kind(struct tf_device_spec *spec, char *word, struct tf_error *
 /* What holds between several keys. */
 static int check_spec(const struct tf_device_spec *spec, struct tf_error *error)
 {
-	if (spec->mtu == 0 || spec->mtu >= MTU_MIN_IP6)
+	if (spec->mtu == 0 || spec->mtu >= TF_MTU_MIN_IP6)
 		return 0;
 	for (uint32_t i = 0; i < spec->address_count; i++)
 		if (spec->addresses[i].family == 6)
 			return tf_error_set(error, TF_EOPTION,
 					    "\"mtu=%u\": with an IPv6 address the MTU "
 					    "must be at least %d",
-					    spec->mtu, MTU_MIN_IP6);
+					    spec->mtu, TF_MTU_MIN_IP6);
 	return 0;
 }
 

@@ -26,6 +26,7 @@
 
 #define TF_NAME_SIZE	 64 /* a device's name with its final 0; longer ones are refused */
 #define TF_ADDRESSES_MAX 16
+#define TF_MTU_MIN_IP6	 1280 /* the smallest MTU that IPv6 allows */
 
 struct tf_device;
 

@@ -17,10 +17,10 @@ const char *tf_address_text(const struct tf_prefix *address, char text[INET6_ADD
 	return text;
 }
 
-/* Whether the kernel has IPv6 at all. */
-static int has_ipv6(void)
+/* Whether the kernel has IPv6 at all, and on such a device: RFC 8200, section 5. */
+static int has_ipv6(const struct tf_device_spec *spec)
 {
-	return access("/proc/net/if_inet6", F_OK) == 0;
+	return access("/proc/net/if_inet6", F_OK) == 0 && (spec->mtu == 0 || spec->mtu >= TF_MTU_MIN_IP6);
 }
 
 static void default_addresses(struct tf_device_spec *spec, int side)
@@ -31,7 +31,7 @@ static void default_addresses(struct tf_device_spec *spec, int side)
 	*v6 = (struct tf_prefix){.family = 6, .length = 64};
 	inet_pton(AF_INET, side == TF_LEFT ? "10.77.0.1" : "10.77.0.2", v4->bytes);
 	inet_pton(AF_INET6, side == TF_LEFT ? "fd77::1" : "fd77::2", v6->bytes);
-	spec->address_count = has_ipv6() ? 2 : 1;
+	spec->address_count = has_ipv6(spec) ? 2 : 1;
 }
 
 /* The device's "where" in the start lines: "10.77.0.1 and fd77::1" says more than a namespace. */
@@ -49,6 +49,7 @@ static void name_place(struct tf_device_spec *spec)
 int tf_lab_options(struct tf_options *lab, const struct tf_options *asked, struct tf_error *error)
 {
 	struct tf_device_spec *left = &lab->device[TF_LEFT], *right = &lab->device[TF_RIGHT];
+	int small = 0;
 
 	*lab = *asked;
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++) {
@@ -80,7 +81,10 @@ int tf_lab_options(struct tf_options *lab, const struct tf_options *asked, struc
 		name_place(spec);
 		spec->netns_fd = TF_LAB_NETNS_FD(side);
 		spec->quiet = 1;
+		small |= spec->mtu != 0 && spec->mtu < TF_MTU_MIN_IP6;
 	}
+	if (small)
+		tf_log(TF_LOG_INFO, "no IPv6 where the MTU is below %d, the least that it allows", TF_MTU_MIN_IP6);
 	return 0;
 }
 
@@ -100,7 +104,7 @@ static int add_routes(const struct tf_device_spec *spec, struct tf_error *error)
 	err = tf_link_index(links, spec->name, &index, error);
 	if (err == 0)
 		err = tf_link_add_default(links, index, 4, error);
-	if (err == 0 && has_ipv6())
+	if (err == 0 && has_ipv6(spec))
 		err = tf_link_add_default(links, index, 6, error);
 	tf_links_close(links);
 	return err;

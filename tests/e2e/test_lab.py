@@ -104,6 +104,14 @@ def test_own_addresses(place):
     assert re.search(r"^2001:db8::2\sright$", result.stdout, re.M)
 
 
+def test_an_mtu_that_ipv6_does_not_allow(place):
+    result = lab(place, "--left", "tun,mtu=1279", "--right", "tun,mtu=1280", "--", "ping", "-c1", "-W9", "10.77.0.2")
+    assert result.returncode == 0 and "1 received" in result.stdout, result.stderr
+    assert result.stderr.count("no IPv6 where the MTU is below 1280") == 1
+    assert re.search("left .* mtu 1279, 10.77.0.1, ", result.stderr)
+    assert re.search("right .* mtu 1280, 10.77.0.2 and fd77::2, ", result.stderr)
+
+
 def test_one_tap_makes_both_taps(place):
     for side in ("--left", "--right"):
         result = lab(place, side, "tap", "--", "sh", "-c", "ip -o link show tap0; ping -c1 -W5 right")
