@@ -9,6 +9,7 @@ core.host.worker = 1
 core.host.log = print
 core.host.link = function() return core.C.TF_LINK_IP end
 core.host.expression = function() return 0 end
+core.host.make_room = function() end
 
 IP, ETHERNET = core.C.TF_LINK_IP, core.C.TF_LINK_ETHERNET
 
