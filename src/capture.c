@@ -60,9 +60,45 @@ struct tf_capture {
 	int abandoned; /* nobody waits for the thread any more */
 };
 
+/* Of so many bytes of a heap, those that are whole blocks; with *packets in them. */
+static size_t whole_blocks(const struct heap *heap, size_t written, uint64_t *packets)
+{
+	size_t at = 0;
+
+	*packets = 0;
+	while (written - at >= 8) {
+		uint32_t block[2]; /* type, size */
+
+		memcpy(block, heap->bytes + at, sizeof(block));
+		if (block[1] > written - at)
+			break;
+		*packets += block[0] == TF_CAPTURE_PACKET;
+		at += block[1];
+	}
+	return at;
+}
+
+/* What did not fit is taken away again, up to the last packet that did. The packets of the heap that are in the file. */
+static uint64_t cut_back(struct tf_capture *capture, const struct heap *heap, int64_t before)
+{
+	int64_t after = tf_capture_size(capture->file);
+	uint64_t packets;
+	size_t whole;
+
+	if (before < 0 || after < before || (uint64_t)(after - before) > heap->used)
+		return 0; /* nobody knows */
+	whole = whole_blocks(heap, (size_t)(after - before), &packets);
+	if (tf_capture_cut(capture->file, (size_t)(after - before) - whole) < 0)
+		return packets;
+	if (capture->whole != NULL)
+		*capture->whole += whole;
+	return packets;
+}
+
 /* Writes a heap in chunks; the caller holds the mutex, which is free meanwhile. */
 static void write_heap(struct tf_capture *capture, const struct heap *heap)
 {
+	int64_t before = tf_capture_size(capture->file);
 	int err = 0;
 
 	uv_mutex_unlock(&capture->mutex);
@@ -77,7 +113,7 @@ static void write_heap(struct tf_capture *capture, const struct heap *heap)
 		*capture->whole += heap->used;
 	if (err < 0) {
 		capture->failed = err;
-		capture->lost += heap->count; /* some of them may be in it */
+		capture->lost += heap->count - cut_back(capture, heap, before);
 	}
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "user.h"
@@ -99,6 +100,27 @@ int tf_capture_put(int file, const void *bytes, size_t n)
 		n -= (size_t)got;
 	}
 	return 0;
+}
+
+int64_t tf_capture_size(int file)
+{
+	uv_fs_t req;
+	int64_t size = -1;
+
+	if (uv_fs_fstat(NULL, &req, file, NULL) == 0 && (req.statbuf.st_mode & S_IFMT) == S_IFREG)
+		size = (int64_t)req.statbuf.st_size;
+	uv_fs_req_cleanup(&req);
+	return size;
+}
+
+int tf_capture_cut(int file, size_t bytes)
+{
+	uv_fs_t req;
+	int err = uv_fs_ftruncate(NULL, &req, file, tf_capture_size(file) - (int64_t)bytes, NULL);
+
+	uv_fs_req_cleanup(&req);
+	/* Otherwise the next write would leave zeros before it. */
+	return err < 0 ? err : lseek(file, -(off_t)bytes, SEEK_CUR) < 0 ? UV_EIO : 0;
 }
 
 int tf_capture_file_close(int file)
@@ -282,7 +304,7 @@ static int add_ng(struct tf_capture_writer *writer, const struct tf_capture_reco
 		if (options.len > 0)
 			put32(&options, 0);
 	}
-	return emit_block(writer, 6, &fixed, record->bytes, record->len, &options);
+	return emit_block(writer, TF_CAPTURE_PACKET, &fixed, record->bytes, record->len, &options);
 }
 
 int tf_capture_add(struct tf_capture_writer *writer, const struct tf_capture_record *record,

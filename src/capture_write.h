@@ -29,6 +29,8 @@ struct tf_capture_note {
 	const char *comment; /* UTF-8, or NULL */
 };
 
+enum { TF_CAPTURE_PACKET = 6 }; /* a block's type */
+
 struct tf_capture_writer;
 
 /* Creates a file ("-": standard output) of this format. 0, or a code with a sentence. */
@@ -43,6 +45,12 @@ int tf_capture_same_file(const char *one, const char *other);
 
 /* Writes all of it, at once: 0 or a code. */
 int tf_capture_put(int file, const void *bytes, size_t n);
+
+/* How long a file is, if it is one that can be cut; else -1. */
+int64_t tf_capture_size(int file);
+
+/* Takes so many bytes away that were written last. 0 or a code. */
+int tf_capture_cut(int file, size_t bytes);
 
 /* 0 or a code. Standard output stays open. */
 int tf_capture_file_close(int file);

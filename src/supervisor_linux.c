@@ -541,6 +541,7 @@ int tf_supervise(const struct tf_supervised *what)
 	struct supervisor supervisor = {.what = what,
 					.limit = (uint64_t)what->options->time_limit * NS_PER_MS,
 					.memory = most_memory(what->options)};
+	struct stat file;
 	sigset_t set;
 
 	signal_set(&set);
@@ -553,6 +554,8 @@ int tf_supervise(const struct tf_supervised *what)
 	}
 	signal(SIGTTOU, SIG_IGN); /* a terminal that shows only the foreground's lines would stop us */
 	tf_log_live(&supervisor.shared->lost);
+	if (what->file >= 0 && fstat(what->file, &file) == 0 && S_ISREG(file.st_mode))
+		supervisor.shared->capture = (uint64_t)file.st_size; /* of standard output there may be more */
 	supervisor.had_terminal = tf_host_has_terminal();
 	if (!what->options->no_reload && (supervisor.watch = tf_watch_create()) == NULL)
 		tf_log(TF_LOG_WARNING, "the script's file cannot be watched for changes: %s", strerror(errno));
