@@ -6,6 +6,7 @@ import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.packet import Raw
 
+import captures
 import harness
 
 # Each is the body of a function, called with a packet, that returns something true if it got what it wanted.
@@ -87,18 +88,34 @@ collectgarbage("setpause", 1) return true
 string.format("%s", setmetatable({}, { __tostring = function() return 1 end }))
 """.strip().splitlines()
 
-SCRIPT = """
+# These get nothing, which is no error.
+HARMLESS = re.compile(r'return (type\(|_G\.|load\(\(|load\(string|\("x"\):rep)|rawset\(tf|string\.format')
+
+TRY = """
 local tf = require "tunfilter"
+local function try(name, env)
+   local text = tf.args[name]
+   local attempt = assert(load(text, "attempt", "t", setmetatable(env, { __index = _G })))
+   local ok, value = pcall(attempt)
+   if not ok then
+      tf.log("FAILED " .. name .. ": " .. tostring(select(2, pcall(tostring, value))):sub(1, 200))
+      error(value, 0)
+   end
+   if value then tf.log("GOT OUT: " .. text) end
+end
+"""
+
+# `check` has no packets to show that are not its own.
+AT_ONCE = TRY + """
+for name in pairs(tf.args) do pcall(try, name, { tf = tf }) end
+"""
+
+SCRIPT = TRY + """
 local old
 local seen = 0
 tf.on_packet("udp port 9", function(pkt)
    old = old or pkt
-   if pkt.payload:sub(1, 3) ~= "try" then return end
-   local text = tf.args[pkt.payload]
-   local env = setmetatable({ tf = tf, pkt = pkt, old = old }, { __index = _G })
-   local attempt = assert(load(text, "attempt", "t", env))
-   local value = attempt()
-   if value then tf.log("GOT OUT: " .. text) end
+   if pkt.payload:sub(1, 3) == "try" then try(pkt.payload, { tf = tf, pkt = pkt, old = old }) end
 end)
 -- What a script changes in its own tables is its own matter: dispatch does not use them.
 tf.on_packet("udp port 10", function(pkt)
@@ -114,6 +131,19 @@ end)
 """
 
 
+def settings(attempts):
+    return [word for i, text in enumerate(attempts) for word in ("--set", "try%d=%s" % (i, text))]
+
+
+def check_failures(stderr, attempts):
+    """Nobody got out, and whoever met an error met one with a reason."""
+    assert "GOT OUT" not in stderr, re.findall("GOT OUT.*", stderr)
+    failed = dict(re.findall(r"FAILED (try\d+): (.+)", stderr))
+    for i, text in enumerate(attempts):
+        assert ("try%d" % i in failed) != bool(HARMLESS.match(text)), text
+    assert not [reason for reason in failed.values() if len(reason) < 15 and "again" not in reason], failed
+
+
 def packet(text, dport=9):
     return bytes(IP(src="198.51.100.1", dst="203.0.113.1") / UDP(sport=9, dport=dport) / Raw(text.encode()))
 
@@ -123,10 +153,7 @@ def test_every_attempt_fails(place, user):
     if not user and harness.os.geteuid() != 0:
         pytest.skip("needs root")
     assert len(ATTEMPTS) >= 40
-    options = []
-    for i, text in enumerate(ATTEMPTS):
-        options += ["--set", "try%d=%s" % (i, text)]
-    with harness.Lab(place, SCRIPT, "--on-error", "forward", "--no-offload", *options, user=user) as lab:
+    with harness.Lab(place, SCRIPT, "--on-error", "forward", "--no-offload", *settings(ATTEMPTS), user=user) as lab:
         for i in range(len(ATTEMPTS)):
             lab.left.send(packet("try%d" % i))
         assert len(lab.right.receive(len(ATTEMPTS), timeout=60)) == len(ATTEMPTS)
@@ -140,5 +167,33 @@ def test_every_attempt_fails(place, user):
             del again[UDP].chksum
             assert IP(bytes(again))[UDP].chksum == out[UDP].chksum
     assert lab.status == 0, lab.stderr
-    assert "GOT OUT" not in lab.stderr, re.findall("GOT OUT.*", lab.stderr)
+    check_failures(lab.stderr, ATTEMPTS)
     assert "afresh" not in lab.stderr
+
+
+@pytest.mark.parametrize("user", [True, False], ids=["as a user", "as root"])
+def test_every_attempt_fails_without_devices(place, user):
+    if not user and harness.os.geteuid() != 0:
+        pytest.skip("needs root")
+    capture = captures.write(place.path / "attempts.pcap", [packet("x"), *(packet("try%d" % i) for i in range(len(ATTEMPTS)))])
+    done = captures.replay(place, SCRIPT, capture, None, "--on-error", "forward", *settings(ATTEMPTS), errors=True, user=user)
+    check_failures(done.stderr, ATTEMPTS)
+    attempts = [text for text in ATTEMPTS if not re.search(r"\b(pkt|old)\b", text)]
+    done = harness.run(place, "check", place.script(AT_ONCE), *settings(attempts), user=user)
+    assert done.returncode == 0
+    check_failures(done.stderr, attempts)
+
+
+def test_what_a_terminal_would_obey(place):
+    """It reaches none: a command in either encoding, or what turns the direction of writing."""
+    bad = r"\194\155[2J \155[2J \27[2J \226\128\174 \226\129\166"
+    script = place.script("""
+local tf = require "tunfilter"
+tf.log("logged %s")
+tf.counter("%s")
+tf.on_packet(function() error("thrown %s") end)
+""" % (bad, bad, bad))
+    capture = captures.write(place.path / "terminal.pcap", [packet("x")])
+    said = captures.replay(place, script, capture, None, errors=True).stderr
+    assert "logged" in said and "thrown" in said and "counter" in said
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffd]", said)
