@@ -25,6 +25,7 @@ NOT_HERE = {
     "scripts/test": "is what runs this test",
     "scripts/demo": "installs packages; it has a test of its own",
     "scripts/packages": "installs packages",
+    "utun": "macOS alone has it; test_kinds.py has the rest",
 }
 
 
@@ -72,7 +73,7 @@ def commands_in(text):
     """The commands in a text of lines, those that start with the program's name; a \\ joins lines."""
     for line in re.sub(r" *\\\n *", " ", text).split("\n"):
         synopsis = re.search(r"[][|]|RULES|  ", line)
-        if re.match(r"(sudo )?tunfilter (\S+\.lua|run|lab|replay|check|enter|doctor)\b", line) and not synopsis:
+        if re.match(r"(sudo )?(build/)?tunfilter (\S+\.lua|run|lab|replay|check|enter|doctor)\b", line) and not synopsis:
             yield line
 
 
