@@ -5,9 +5,11 @@
 #include <uv.h>
 
 #include "owned.h"
+#include "pages.h"
 
 #define FIRST_SIZE 64u	   /* slots; a power of two, as all sizes are */
-#define CHUNK	   1048576 /* bytes of text that are allocated at a time */
+#define CHUNK	   (8u << 20) /* bytes of text that are allocated at a time */
+#define SMALL	   (1u << 20) /* of the first chunk: a short list is not to take a large page */
 
 /* Where no name is: EMPTY ends a search, GONE does not. */
 enum { EMPTY = 0, GONE = 1 };
@@ -164,6 +166,10 @@ static uint32_t keep_text(struct tf_names *names, const uint8_t *name, size_t si
 			return EMPTY;
 		names->chunk_count++;
 		names->at = 0;
+		if (names->chunk_count > 1)
+			tf_pages_large(chunks[names->chunk_count - 1], CHUNK);
+		else
+			tf_pages_large(chunks[0] + SMALL, CHUNK - SMALL);
 	}
 	text = names->chunks[names->chunk_count - 1] + names->at;
 	text[0] = (uint8_t) size;
@@ -185,6 +191,7 @@ static int resize(struct tf_names *names, uint32_t size)
 	made.slots = tf_owned_calloc(size, sizeof(*made.slots));
 	if (made.slots == NULL)
 		return -1;
+	tf_pages_large(made.slots, size * sizeof(*made.slots));
 	for (uint32_t i = 0; i < names->size; i++) {
 		const struct slot *slot = &names->slots[i];
 		uint32_t j = slot->hash & (size - 1);

@@ -1,0 +1,7 @@
+#include "pages.h"
+
+void tf_pages_large(void *block, size_t size)
+{
+	(void)block;
+	(void)size;
+}
