@@ -50,7 +50,8 @@ static void tell_gone(struct tf_tun *tun)
 	uv_poll_stop(&tun->packets);
 	if (tun->links) {
 		uv_poll_stop(&tun->news);
-		uv_fs_event_stop(&tun->names);
+		if (tun->names_fd >= 0)
+			uv_poll_stop(&tun->names);
 	}
 	tun->ready = NULL;
 	if (ready)
@@ -94,32 +95,21 @@ static void on_news(uv_poll_t *poll, int status, int events)
 }
 
 /* Our descriptors keep a namespace alive whose name was deleted; nobody could use it any more. */
-static void on_names(uv_fs_event_t *names, const char *name, int events, int status)
+static void on_names(uv_poll_t *poll, int status, int events)
 {
-	struct tf_tun *tun = names->data;
+	struct tf_tun *tun = poll->data;
 	struct stat named;
+	char happened[4096];
 
-	(void)name;
 	(void)events;
-	(void)status;
+	if (status < 0)
+		uv_poll_stop(poll);
+	while (read(tun->names_fd, happened, sizeof(happened)) > 0)
+		;
 	if (stat(tun->netns_path, &named) == 0 && named.st_ino == tun->netns_inode)
 		return;
 	tf_log(TF_LOG_INFO, "%s was deleted", tun->device.where);
 	tell_gone(tun);
-}
-
-static void watch_names(struct tf_tun *tun)
-{
-	char folder[sizeof(tun->netns_path)];
-	int code;
-
-	if (!*tun->netns_path)
-		return;
-	strcpy(folder, tun->netns_path);
-	*strrchr(folder, '/') = 0;
-	code = uv_fs_event_start(&tun->names, on_names, *folder ? folder : "/", 0);
-	if (code < 0) /* we can do without */
-		tf_log(TF_LOG_DEBUG, "can't watch %s: %s", folder, uv_strerror(code));
 }
 
 static int tun_start(struct tf_device *device, uv_loop_t *loop, tf_device_ready_cb ready, void *arg)
@@ -145,11 +135,16 @@ static int tun_start(struct tf_device *device, uv_loop_t *loop, tf_device_ready_
 	if (code < 0)
 		goto fail;
 	tun->handles = 2;
-	code = uv_fs_event_init(loop, &tun->names);
-	if (code < 0)
-		goto fail;
-	tun->handles = 3;
-	watch_names(tun);
+	if (tun->names_fd >= 0) {
+		code = uv_poll_init(loop, &tun->names, tun->names_fd);
+		if (code < 0)
+			goto fail;
+		tun->handles = 3;
+		code = uv_poll_start(&tun->names, UV_READABLE, on_names);
+		if (code < 0)
+			goto fail;
+		uv_unref((uv_handle_t *)&tun->names);
+	}
 	/* What is known is from the opening; others may have served the device since. */
 	if (tf_link_state(tun->links, tun->index, &state, NULL) == 0)
 		take_state(tun, &state);
@@ -160,7 +155,6 @@ static int tun_start(struct tf_device *device, uv_loop_t *loop, tf_device_ready_
 		goto fail;
 	/* Only packets keep a loop alive. */
 	uv_unref((uv_handle_t *)&tun->news);
-	uv_unref((uv_handle_t *)&tun->names);
 	return 0;
 
 fail:

@@ -33,6 +33,7 @@ struct tf_tun {
 	int news_fd;		 /* of links: readable when an interface changed */
 	char netns_path[512];	 /* where the namespace's name is, or "" */
 	ino_t netns_inode;	 /* what it names */
+	int names_fd;		 /* inotify's, of the folder of that name: who runs a script may ask for none; -1: none */
 	uint64_t dropped_before; /* the kernel's count when we opened */
 	uint64_t dropped;	 /* since then, as last read */
 	uint32_t offload;	 /* TUN_F_…: what the kernel leaves to us and we to it */
@@ -51,7 +52,7 @@ struct tf_tun {
 	uint8_t handles;     /* of those below, from the first on, how many are open or closing */
 	uv_poll_t packets;   /* fd */
 	uv_poll_t news;	     /* news_fd */
-	uv_fs_event_t names; /* the folder that netns_path is in */
+	uv_poll_t names;     /* names_fd, unless that is -1 */
 	tf_device_ready_cb ready; /* NULL once it was told that the device is gone */
 	void *arg;
 };

@@ -6,12 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "../doctor.h"
+#include "../log.h"
 #include "../netns.h"
 
 #define NODE	    "/dev/net/tun"
@@ -69,6 +71,18 @@ static int open_here(struct tf_tun *tun, const struct tf_device_spec *spec, stru
 	return code < 0 ? code : tf_links_watch(tun->links, &tun->news_fd, error);
 }
 
+/* Watches the folder of the namespace's name. We can do without. */
+static void watch_names(struct tf_tun *tun)
+{
+	char folder[sizeof(tun->netns_path)];
+
+	strcpy(folder, tun->netns_path);
+	*strrchr(folder, '/') = 0;
+	tun->names_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (inotify_add_watch(tun->names_fd, *folder ? folder : "/", IN_DELETE | IN_CREATE | IN_MOVE | IN_ATTRIB) < 0)
+		tf_log(TF_LOG_DEBUG, "can't watch %s: %s", folder, strerror(errno));
+}
+
 /* Remembers where the namespace's name lies, if it has one that could be deleted. */
 static void remember_path(struct tf_tun *tun, const char *word, ino_t inode)
 {
@@ -79,6 +93,8 @@ static void remember_path(struct tf_tun *tun, const char *word, ino_t inode)
 	tun->netns_inode = inode;
 	if (stat(tun->netns_path, &named) < 0 || named.st_ino != inode)
 		*tun->netns_path = 0;
+	else
+		watch_names(tun);
 }
 
 /* The same in the namespace that the spec names, whose number *home gets. */
@@ -360,6 +376,8 @@ void tf_tun_free(struct tf_tun *tun)
 	tf_tun_writer_free(tun->writer);
 	if (tun->fd >= 0)
 		close(tun->fd);
+	if (tun->names_fd >= 0)
+		close(tun->names_fd);
 	free(tun->cut);
 	free(tun->rest);
 	free(tun);
@@ -375,7 +393,7 @@ int tf_tun_queue(struct tf_device **out, struct tf_device *device, uint32_t i,
 	tun->device = first->device;
 	strcpy(tun->now, first->now);
 	tun->index = first->index;
-	tun->news_fd = -1;
+	tun->news_fd = tun->names_fd = -1;
 	tun->up = first->up;
 	tun->quiet_tap = first->quiet_tap;
 	tun->offload = first->offload;
@@ -403,7 +421,7 @@ int tf_tun_open(struct tf_device **out, const struct tf_device_spec *spec,
 	tun = calloc(1, sizeof(*tun));
 	if (!tun)
 		return tf_error_set(error, UV_ENOMEM, "out of memory");
-	tun->fd = -1;
+	tun->fd = tun->names_fd = -1;
 	tun->device.ops = ops;
 	tun->device.link = link;
 	code = open_there(tun, spec, &home, error);

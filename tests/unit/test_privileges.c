@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -105,6 +106,7 @@ static int try_all(int unsafe)
 	MUST(sizeof(long) < 8 || (syscall(SYS_sendto, udp, "x", 1, 0, 1L << (sizeof(long) * 8 - 20), 0) < 0 &&
 				  errno == EPERM));
 	MUST(sendmsg(udp, &(struct msghdr){.msg_name = &to, .msg_namelen = sizeof(to)}, 0) < 0 && errno == EPERM);
+	MUST(inotify_init1(0) < 0 && errno == EPERM);
 	MUST(syscall(SYS_setitimer, 0, NULL, NULL) < 0 && errno == EPERM);
 	MUST(syscall(SYS_clone, CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NEWNET, NULL, NULL, NULL, NULL) < 0 &&
 	     errno == EPERM);
