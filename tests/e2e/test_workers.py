@@ -276,6 +276,38 @@ def test_a_burst_waits_in_the_queue(place, queue):
     assert running.table()["kernel-dropped"][0] == 2048 - len(came)
 
 
+IN_TURN = """
+local tf = require "tunfilter"
+local seen, from_left, batches, last = 0, 0, 0, nil
+tf.on_packet("icmp", function(pkt)
+   if seen < 2048 and pkt.from == tf.left then from_left = from_left + 1 end
+   seen = seen + 1
+   if pkt.time ~= last then batches, last = batches + 1, pkt.time end -- those of a batch have one time
+end)
+tf.on_stop(function() tf.log(("seen %d batches %d from left %d"):format(seen, batches, from_left)) end)
+"""
+
+
+def test_under_load_both_directions_are_served_by_many_packets_a_wakeup(place):
+    """Each side has 2,048 packets in its queue when the filter comes to run: none waits until the other has no more."""
+    packet = bytes(IP(src="192.0.2.1", dst="192.0.2.2") / ICMP(type=8))
+    with harness.Run(place, IN_TURN) as running:
+        pids = processes(running.pid)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        for _ in range(2048):
+            running.left.send(packet)
+            running.right.send(packet)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        for port in (running.left, running.right):
+            assert len(port.receive(2048, 20)) == 2048
+    seen, batches, from_left = map(int, re.search(r"seen (\d+) batches (\d+) from left (\d+)", running.stderr).groups())
+    assert seen == 4096
+    assert 2048 / 10 <= from_left <= 2048 * 9 / 10
+    assert batches <= seen / 10
+
+
 def wakeups(pid):
     """The threads of a run, and how often each has slept and woken."""
     tasks = [task for each in processes(pid) for task in Path("/proc/%d/task" % each).iterdir()]
