@@ -67,6 +67,14 @@ def test_a_bound_belongs_to_what_meets_it():
     assert texts["Start to first packet"]["shown"] == "not measured"
 
 
+def test_what_was_measured_in_one_round_says_so():
+    results = known()
+    results.add(0, "scapy", {"tcp1": 2})
+    shown = {entry["text"]: entry["shown"] for entry in judge(results)}
+    assert shown["TCP, one stream, looking at every packet, to scapy"] == "100.00 (one round)"
+    assert shown["TCP, one stream, looking at every packet, to the plain C drain"] == "2.50"
+
+
 def test_bars():
     assert draw.bar(1, 4, False) == "████" and draw.bar(0.5, 4, False) == "██  "
     assert draw.bar(0.5, 4, True) == "##  " and draw.bar(7, 4, True) == "####"
