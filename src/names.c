@@ -9,7 +9,7 @@
 
 #define FIRST_SIZE 64u	   /* slots; a power of two, as all sizes are */
 #define CHUNK	   (8u << 20) /* bytes of text that are allocated at a time */
-#define SMALL	   (1u << 20) /* of the first chunk: a short list is not to take a large page */
+#define FIRST_ROOM (1u << 20) /* so many at first */
 
 /* Where no name is: EMPTY ends a search, GONE does not. */
 enum { EMPTY = 0, GONE = 1 };
@@ -153,7 +153,8 @@ static uint32_t keep_text(struct tf_names *names, const uint8_t *name, size_t si
 	uint8_t *text;
 	uint32_t at;
 
-	if (names->chunk_count == 0 || names->at + size + 1 > CHUNK) {
+	if (names->chunk_count == 0 || names->at + size + 1 > (names->chunk_count == 1 ? FIRST_ROOM : CHUNK)) {
+		size_t room = names->chunk_count == 0 ? FIRST_ROOM : CHUNK;
 		uint8_t **chunks = realloc(names->chunks, (names->chunk_count + 1) * sizeof(*chunks));
 
 		if (chunks == NULL)
@@ -161,15 +162,12 @@ static uint32_t keep_text(struct tf_names *names, const uint8_t *name, size_t si
 		names->chunks = chunks;
 		if (names->chunk_count >= UINT32_MAX / CHUNK - 1)
 			return EMPTY;
-		chunks[names->chunk_count] = malloc(CHUNK); /* counted as it is used, below */
+		chunks[names->chunk_count] = malloc(room); /* counted as it is used, below */
 		if (chunks[names->chunk_count] == NULL)
 			return EMPTY;
 		names->chunk_count++;
 		names->at = 0;
-		if (names->chunk_count > 1)
-			tf_pages_large(chunks[names->chunk_count - 1], CHUNK);
-		else
-			tf_pages_large(chunks[0] + SMALL, CHUNK - SMALL);
+		tf_pages_large(chunks[names->chunk_count - 1], room);
 	}
 	text = names->chunks[names->chunk_count - 1] + names->at;
 	text[0] = (uint8_t) size;
