@@ -2,10 +2,14 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uv.h>
 
 #include "scenarios.h"
 #include "script_state.h"
 #include "stage.h"
+
+/* A scenario may take so many limits in all, and between two of its steps as many as a script that loads. */
+#define SCENARIO_TIMES 60
 
 struct tf_scenarios {
 	struct tf_options options;	  /* the command's, with the file for a script */
@@ -14,6 +18,7 @@ struct tf_scenarios {
 	struct tf_stage *stage;	     /* the running scenario's, or NULL */
 	struct tf_setting *settings; /* of the stage's script */
 	uint8_t *bytes;		     /* TF_PACKET_MAX, for packets on their way out */
+	uint64_t latest;	     /* a step after that gives the running scenario no more time, of uv_hrtime() */
 };
 
 static struct tf_scenarios *scenarios_of(lua_State *L)
@@ -30,9 +35,19 @@ static struct tf_stage *stage_of(lua_State *L)
 	return stage;
 }
 
-/* The clock of the scenarios' state shows the stage's time. */
-static void set_now(struct tf_scenarios *scenarios)
+static void give_time(struct tf_scenarios *scenarios)
 {
+	uint64_t now = uv_hrtime();
+
+	if (now < scenarios->latest)
+		tf_guard_enter(scenarios->script->guard, now, TF_GUARD_PATIENCE);
+}
+
+/* After a step. The clock of the scenarios' state shows the stage's time. */
+static void go_on(struct tf_scenarios *scenarios)
+{
+	tf_allocator_use(&scenarios->script->allocator);
+	give_time(scenarios);
 	scenarios->script->context.now = tf_stage_now(scenarios->stage);
 }
 
@@ -89,6 +104,7 @@ static int binding_begin(lua_State *L)
 		lua_pushstring(L, error.text);
 		return 1;
 	}
+	go_on(scenarios);
 	return 0;
 }
 
@@ -100,6 +116,7 @@ static int binding_inject(lua_State *L)
 	int err = tf_stage_inject(stage_of(L), (int)lua_tointeger(L, 1), bytes,
 				  length <= TF_PACKET_MAX ? (uint32_t)length : 0);
 
+	go_on(scenarios_of(L));
 	lua_pushboolean(L, err == 0);
 	return 1;
 }
@@ -123,7 +140,7 @@ static int binding_take(lua_State *L)
 static int binding_advance(lua_State *L)
 {
 	tf_stage_advance(stage_of(L), luaL_checknumber(L, 1));
-	set_now(scenarios_of(L));
+	go_on(scenarios_of(L));
 	return 0;
 }
 
@@ -131,6 +148,7 @@ static int binding_advance(lua_State *L)
 static int binding_stop(lua_State *L)
 {
 	tf_stage_stop(stage_of(L));
+	go_on(scenarios_of(L));
 	return 0;
 }
 
@@ -276,11 +294,17 @@ const char *tf_scenarios_title(struct tf_scenarios *scenarios, uint32_t i, int *
 int tf_scenarios_run(struct tf_scenarios *scenarios, uint32_t i, char **failure)
 {
 	lua_State *L = scenarios->script->L;
-	int top = lua_gettop(L), status, passed;
+	int top = lua_gettop(L), status, passed, line;
 	const char *text;
 
+	scenarios->script->scenario = tf_scenarios_title(scenarios, i, &line);
+	scenarios->latest = uv_hrtime() + (uint64_t)scenarios->command->time_limit * 1000000 * SCENARIO_TIMES;
+	tf_allocator_use(&scenarios->script->allocator);
+	give_time(scenarios);
 	/* Without an error there are two results: whether it passed, and why not. */
 	status = call(scenarios, "run", i);
+	tf_guard_leave(scenarios->script->guard);
+	scenarios->script->scenario = NULL;
 	passed = status == 0 && lua_toboolean(L, -2);
 	text = lua_tostring(L, -1);
 	*failure = passed ? NULL : strdup(text != NULL ? text : "out of memory");

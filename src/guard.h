@@ -99,9 +99,9 @@ uint64_t tf_guards_end_late(struct tf_guards *guards, uint64_t now, uint64_t lim
 
 /*
  * A process that watches itself: a script that is inside for longer than `limit` ms ends the process
- * with a message and TF_EXIT_SCRIPT; `last` (or NULL) is called before, in a signal's handler. 0 ms: it
- * does not.
+ * with a message and TF_EXIT_SCRIPT; `last` (or NULL) is called before, in a signal's handler, with what it did
+ * ("did not come back …"). 0 ms: it does not.
  */
-void tf_guard_alarm(uint32_t limit, void (*last)(void));
+void tf_guard_alarm(uint32_t limit, void (*last)(const char *what));
 
 #endif

@@ -14,7 +14,7 @@
 
 static struct tf_guards guards;
 static uint64_t limit_ns, looked;
-static void (*last_call)(void);
+static void (*last_call)(const char *what);
 
 /* The signal comes after so many nanoseconds. */
 static void set_timer(uint64_t ns)
@@ -61,7 +61,7 @@ static void end(unsigned int slot, const char *what)
 	int length, first;
 
 	if (last_call != NULL)
-		last_call();
+		last_call(what);
 	if (script != NULL)
 		tf_script_last_words(script, text, sizeof(text));
 	first = (int)strcspn(text, "\n");
@@ -93,7 +93,7 @@ static void on_alarm(int number)
 		set_timer(next > now ? next - now : 0);
 }
 
-void tf_guard_alarm(uint32_t limit, void (*last)(void))
+void tf_guard_alarm(uint32_t limit, void (*last)(const char *what))
 {
 	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
 

@@ -11,7 +11,7 @@
 
 static struct tf_guards guards;
 static uint64_t limit_ns;
-static void (*last_call)(void);
+static void (*last_call)(const char *what);
 static uv_sem_t rung;
 
 static void ring(void)
@@ -27,7 +27,7 @@ static void end(unsigned int slot, const char *what)
 	int first;
 
 	if (last_call != NULL)
-		last_call();
+		last_call(what);
 	if (script != NULL)
 		tf_script_last_words(script, text, sizeof(text));
 	first = (int)strcspn(text, "\n");
@@ -56,7 +56,7 @@ static void watch(void *arg)
 	}
 }
 
-void tf_guard_alarm(uint32_t limit, void (*last)(void))
+void tf_guard_alarm(uint32_t limit, void (*last)(const char *what))
 {
 	uv_thread_t thread;
 

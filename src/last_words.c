@@ -28,6 +28,10 @@ void tf_script_last_words(struct tf_script *script, char *text, size_t size)
 	char line[512];
 	size_t used;
 
+	if (script->scenario != NULL) {
+		snprintf(text, size, "%s: scenario '%.200s'", script->options->script, script->scenario);
+		return;
+	}
 	if (script->doing == NULL) {
 		snprintf(text, size, "%s", script->options->script);
 		return;

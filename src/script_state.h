@@ -41,6 +41,7 @@ struct tf_script {
 	const struct tf_options *options;
 	struct tf_guard *guard; /* entered while Lua runs */
 	const char *doing;	/* what runs where no callback does: "a timer" */
+	const char *scenario;	/* the title of the one that runs, or NULL */
 	uint8_t link; /* TF_LINK_…, from load on */
 	uint8_t captures; /* packets come from captures, whose link types may differ */
 	struct tf_report report;

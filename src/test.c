@@ -140,11 +140,12 @@ static void run_one(struct run *run, uint32_t i)
 static volatile sig_atomic_t tap_file = -1;
 
 /* In a signal's handler, before the program ends: the word of TAP for that. */
-static void bail_out(void)
+static void bail_out(const char *what)
 {
-	static const char text[] = "Bail out! A script did not come back\n";
+	char text[256];
+	int length = snprintf(text, sizeof(text), "Bail out! A script %s\n", what);
 
-	if (tap_file >= 0 && write(tap_file, text, sizeof(text) - 1) < 0)
+	if (tap_file >= 0 && write(tap_file, text, (size_t)length) < 0)
 		return;
 }
 

@@ -53,8 +53,27 @@ def test_scenarios(place):
     done = harness.run(place, "test", script, scenarios, "--time-limit", "300")
     assert done.returncode == 1
     assert done.stdout.splitlines() == ["TAP version 13", "1..2", "ok 1 - UDP passes",
-                                        "Bail out! A script did not come back"]
+                                        "Bail out! A script did not come back within 300 ms (--time-limit)"]
     assert "%s:2 did not come back within 300 ms" % script in done.stderr
+
+
+@pytest.mark.parametrize("loop", ["while true do end", "while true do t.advance(1) end",
+                                  "local s = {} while true do s[#s + 1] = ('x'):rep(1e6) .. #s end"])
+def test_a_scenario_that_never_ends(place, loop):
+    script = place.script(HEADER)
+    scenarios = place.file("x_test.lua", """
+    local t = require "tunfilter.test"
+    t.scenario("one", function() end)
+    t.scenario("loop", function()
+       %s
+    end)
+    """ % loop)
+    done = harness.run(place, "test", script, scenarios, "--time-limit", "0" if "rep" in loop else "50", "--memory-limit", "32")
+    reason = "wants more memory than the script may have (--memory-limit)" if "rep" in loop else "did not come back within 500 ms (--time-limit)"
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == ["TAP version 13", "1..2", "ok 1 - one", "Bail out! A script " + reason]
+    assert "%s: scenario 'loop' %s" % (scenarios, reason) in done.stderr, done.stderr
+    assert "was last seen at %s:5\n" % scenarios in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("limit", ["0", "1000"])
