@@ -165,6 +165,8 @@ static uint32_t interface_of(struct tf_capture *capture, int side, uint16_t link
 	if (i == INTERFACES)
 		return (uint32_t)side;
 	memcpy(interface.name, capture->names[side], sizeof(interface.name));
+	if (i > 0 && linktype == TF_CAPTURE_RAW)
+		interface.linktype = TF_CAPTURE_RAW_AGAIN;
 	tf_capture_add_interface(capture->records, &interface);
 	capture->interfaces[i].side = (uint8_t)side;
 	capture->interfaces[i].linktype = linktype;

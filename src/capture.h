@@ -22,8 +22,11 @@ struct tf_kept;
 struct tf_kept *tf_kept_create(void);
 void tf_kept_free(struct tf_kept *kept);
 
-/* LINKTYPE_… of packets of a TF_LINK_IP or TF_LINK_ETHERNET device. */
-enum { TF_CAPTURE_ETHERNET = 1, TF_CAPTURE_RAW = 101 };
+/*
+ * LINKTYPE_… of packets of a TF_LINK_IP or TF_LINK_ETHERNET device. RAW_AGAIN is for further
+ * interfaces: libpcap (tcpdump -r) refuses a file unless what they have is its own number for RAW.
+ */
+enum { TF_CAPTURE_ETHERNET = 1, TF_CAPTURE_RAW = 101, TF_CAPTURE_RAW_AGAIN = 12 };
 
 /*
  * What goes into a file, whose path is for messages; nothing is written before tf_capture_begin. linktype: LINKTYPE_… of packets that are neither IP nor
