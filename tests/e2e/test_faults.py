@@ -30,7 +30,7 @@ def test_a_disk_that_fills_up_under_a_capture(place):
     assert done.stderr.count("cannot be written: no space left on device; nothing more goes to it") == 1, done.stderr
     assert harness.tables(done.stderr)[-1]["forwarded"] == [100, 100]
     capture = place.path / "out.pcapng"
-    read = subprocess.run(["tshark", "-n", "-r", capture, "-Y", "icmp"], capture_output=True, text=True, check=False)
+    read = subprocess.run(["tshark", "-n", "-r", capture], capture_output=True, text=True, check=False)
     capture.unlink()
     assert read.returncode == 0, read.stderr
     lost = int(re.search(r"(\d+) packets are not in it", done.stderr)[1])
