@@ -27,6 +27,7 @@
  *   6. on_start of each; a thread for each but the first, which is this one; packets    (start, run)
  */
 
+#define STOP_LIMITS   2	   /* for on_stop at the end of the run; packets wait for that of one that is replaced */
 #define LAST_LINES_MS 1000 /* that who reads the table may take, at the end */
 
 /* A worker's place: what is its own. */
@@ -136,8 +137,9 @@ static void save(struct tf_worker *worker, struct tf_worker_job *job)
 	struct seat *seat = job->arg, *next = seat + 1;
 	struct tf_app *app = seat->app;
 
-	tf_handover_save(tf_life_handover(app->life), tf_worker_script(worker), NULL);
-	if (next < app->seats + app->count)
+	if (tf_handover_save(tf_life_handover(app->life), tf_worker_script(worker), NULL) < 0)
+		tf_life_cannot(app->life);
+	else if (next < app->seats + app->count)
 		tf_worker_post(next->worker, &next->save);
 	else
 		tf_life_saved(app->life);
@@ -385,7 +387,7 @@ static void close_workers(struct tf_app *app)
 
 		if (!tf_worker_pipeline(worker))
 			continue;
-		tf_worker_finish(worker);
+		tf_worker_finish(worker, app->handing ? 1 : STOP_LIMITS);
 		if (app->handing)
 			tf_handover_save(tf_life_handover(app->life), tf_worker_script(worker),
 					 tf_worker_pipeline(worker));

@@ -7,6 +7,7 @@
 
 #include "embedded.h"
 #include "files.h"
+#include "kept.h"
 #include "log.h"
 #include "script_state.h"
 #include "system.h"
@@ -158,6 +159,37 @@ static int binding_note_file(lua_State *L)
 	return 0;
 }
 
+/* kept(path): the text that is to be read instead of the script's file, which is noted then; or nil. */
+static int binding_kept(lua_State *L)
+{
+	const char *path = luaL_checkstring(L, 1), *text;
+	size_t size;
+
+	text = tf_kept_find(path, &size);
+	if (text == NULL)
+		return 0;
+	tf_files_note(path);
+	lua_pushlstring(L, text, size);
+	return 1;
+}
+
+/* keep(path, text): what the script's file is, for who starts it afresh. */
+static int binding_keep(lua_State *L)
+{
+	size_t size;
+	const char *text = luaL_checklstring(L, 2, &size);
+
+	tf_kept_add(luaL_checkstring(L, 1), text, size);
+	return 0;
+}
+
+/* clock(): seconds, monotonic, at this moment. */
+static int binding_clock(lua_State *L)
+{
+	lua_pushnumber(L, (lua_Number) uv_hrtime() / 1e9);
+	return 1;
+}
+
 /* lost_output(): that standard output took nothing. */
 static int binding_lost_output(lua_State *L)
 {
@@ -194,6 +226,9 @@ static const luaL_Reg functions[] = {
 	{ "read_file", binding_read_file },
 	{ "make_room", binding_make_room },
 	{ "note_file", binding_note_file },
+	{ "kept", binding_kept },
+	{ "clock", binding_clock },
+	{ "keep", binding_keep },
 	{ "lost_output", binding_lost_output },
 	{ "check_stack", binding_check_stack },
 	{ "call", binding_call },

@@ -62,6 +62,15 @@ size_t tf_child_hear(struct tf_child *child, int events, char *words, size_t siz
 	return got > 0 ? (size_t)got : 0;
 }
 
+void tf_child_hear_out(struct tf_child *child)
+{
+	char words[64];
+	size_t count;
+
+	while ((count = tf_child_hear(child, POLLIN, words, sizeof(words))) > 0)
+		child->heard |= memchr(words, TF_SAY_HEARD, count) != NULL;
+}
+
 void tf_child_look(struct tf_child *child, uint64_t now, uint64_t limit, uint64_t grace, uint64_t most)
 {
 	struct tf_guards *guards = &child->page->guards;
@@ -90,6 +99,10 @@ void tf_child_look(struct tf_child *child, uint64_t now, uint64_t limit, uint64_
 
 int tf_child_died(const struct tf_child *child, int status)
 {
+	/* Native code may end the process; and this one is not to end before it was told to. */
+	if (WIFEXITED(status) && child->role != TF_ROLE_TRIAL && !child->heard &&
+	    (child->ready || WEXITSTATUS(status) == TF_EXIT_OK))
+		return 1;
 	return WIFSIGNALED(status) || child->hung != 0 || WEXITSTATUS(status) == TF_EXIT_MEMORY ||
 	       WEXITSTATUS(status) == TF_EXIT_REFUSED;
 }
@@ -116,6 +129,11 @@ void tf_child_report(const struct tf_child *child, int status, const char *scrip
 	if (child->hung != 0)
 		snprintf(what, sizeof(what), " did not come back within %llu ms (--time-limit)",
 			 (unsigned long long)(child->hung / NS_PER_MS));
+	else if (child->still)
+		snprintf(what, sizeof(what), ": the worker stood still, and was ended");
+	else if (WIFEXITED(status) && WEXITSTATUS(status) != TF_EXIT_MEMORY && WEXITSTATUS(status) != TF_EXIT_REFUSED)
+		snprintf(what, sizeof(what), ": the worker ended, which nobody had asked for, with exit status %d",
+			 WEXITSTATUS(status));
 	else if (child->greedy || WIFEXITED(status))
 		snprintf(what, sizeof(what), " %s",
 			 WIFEXITED(status) && WEXITSTATUS(status) == TF_EXIT_REFUSED ? TF_GUARD_REFUSED : TF_GUARD_EXHAUSTED);

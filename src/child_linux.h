@@ -17,6 +17,8 @@ struct tf_child {
 	int ready;	       /* packets pass by it, or did */
 	uint64_t looked, look; /* the last look at its guards, and the next; 0: when it rings */
 	uint64_t hung;	       /* ns that its script was given and did not keep to; 0: it is well */
+	int still;	       /* it did not do what it was to do: it is killed */
+	int heard;	       /* it has ended as it was told to, or had to */
 	int greedy;	       /* it has more memory than it may have */
 	uint64_t doom;	       /* when it is killed; 0: not */
 	struct tf_usage usage[TF_GUARD_SLOTS];
@@ -29,6 +31,9 @@ void tf_child_say(const struct tf_child *child, char word);
 
 /* What it has said, of poll's events: so many words, at most `size`. */
 size_t tf_child_hear(struct tf_child *child, int events, char *words, size_t size);
+
+/* Of one that has ended: whether that was its last word. */
+void tf_child_hear_out(struct tf_child *child);
 
 /*
  * Looks whether its script has come back within `limit` ns, and whether it has more memory than `most` bytes (0: that is

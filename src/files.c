@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "kept.h"
 #include "user.h"
 
 enum { TEXT_MAX = 16 << 20 }; /* bytes; LuaJIT compiles about 10 MB a second */
@@ -35,9 +36,17 @@ void tf_files_note(const char *name)
 
 int tf_files_read(char **text, size_t *size, const char *path, struct tf_error *error)
 {
+	const char *kept = tf_kept_find(path, size);
 	struct stat found;
 	FILE *file = NULL;
 
+	if (kept != NULL) {
+		*text = malloc(*size ? *size : 1);
+		if (*text == NULL)
+			return tf_error_set(error, TF_ESCRIPT, "%s: out of memory", path);
+		memcpy(*text, kept, *size);
+		return 0;
+	}
 	if (stat(path, &found) < 0 || (S_ISREG(found.st_mode) && (file = fopen(path, "rb")) == NULL))
 		return errno == EACCES ? tf_error_set(error, TF_ESCRIPT, "%s: it cannot be read%s: %s", path,
 						      tf_user_text(), strerror(errno))
@@ -49,8 +58,10 @@ int tf_files_read(char **text, size_t *size, const char *path, struct tf_error *
 	*text = malloc(TEXT_MAX + 1);
 	*size = *text != NULL ? fread(*text, 1, TEXT_MAX + 1, file) : 0;
 	fclose(file);
-	if (*text != NULL && *size <= TEXT_MAX)
+	if (*text != NULL && *size <= TEXT_MAX) {
+		tf_kept_add(path, *text, *size);
 		return 0;
+	}
 	free(*text);
 	return *text == NULL ? tf_error_set(error, TF_ESCRIPT, "%s: out of memory", path)
 			     : tf_error_set(error, TF_ESCRIPT, "%s: it is longer than the %d MB that a script may have",

@@ -12,7 +12,8 @@
 void tf_files_use(char *names, size_t size);
 
 /*
- * The text of a file of a script's, which the caller frees: one that is neither a device nor endless. 0, or a code with a
+ * The text of a file of a script's, as it is or as it was kept (kept.h), which the caller frees: one that is neither a
+ * device nor endless. 0, or a code with a
  * sentence.
  */
 int tf_files_read(char **text, size_t *size, const char *path, struct tf_error *error);

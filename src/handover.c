@@ -43,16 +43,17 @@ static void put_packet(void *arg, struct tf_packet *packet, uint8_t side)
 	put(arg, packet->data - TF_HEADROOM, TF_HEADROOM + packet->len);
 }
 
-void tf_handover_save(struct tf_handover *handover, struct tf_script *script, struct tf_pipeline *pipeline)
+int tf_handover_save(struct tf_handover *handover, struct tf_script *script, struct tf_pipeline *pipeline)
 {
 	struct held last = {.there = 0};
+	int err = tf_script_save(script, put_text, handover);
 
-	tf_script_save(script, put_text, handover);
 	if (pipeline != NULL)
 		tf_pipeline_empty(pipeline, put_packet, handover);
 	put(handover, &last, sizeof(last));
 	if (handover->full)
 		tf_log(TF_LOG_WARNING, "there is too much to hand over: tf.keep or held packets are lost");
+	return handover->full ? TF_ESCRIPT : err;
 }
 
 /* The next n bytes, or NULL where there are not so many. */

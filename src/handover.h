@@ -20,8 +20,11 @@ struct tf_handover {
 	uint8_t bytes[TF_HANDOVER_SIZE - 2 * sizeof(uint64_t)];
 };
 
-/* Adds a worker's: all that there is, packets as well; or with pipeline NULL the script's alone, as it is now. */
-void tf_handover_save(struct tf_handover *handover, struct tf_script *script, struct tf_pipeline *pipeline);
+/*
+ * Adds a worker's: all that there is, packets as well; or with pipeline NULL the script's alone, as it is now. 0, or
+ * TF_ESCRIPT where not all of it is there, which was said.
+ */
+int tf_handover_save(struct tf_handover *handover, struct tf_script *script, struct tf_pipeline *pipeline);
 
 /*
  * Takes a worker's from *at on, which moves on behind it. With pipeline NULL it is for a script that is not

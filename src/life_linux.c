@@ -135,6 +135,8 @@ void tf_life_begin(struct tf_life *life)
 	life_of_process = life;
 	tf_guard_use(&life->page->guards, ring, exhausted);
 	tf_files_use(life->page->files, sizeof(life->page->files));
+	tf_kept_use(life->role == TF_ROLE_FIRST || life->role == TF_ROLE_NEXT ? life->texts : NULL);
+	tf_kept_restore(life->kept, life->kept_size);
 	set_signals();
 }
 
@@ -174,6 +176,11 @@ uint64_t *tf_life_capture(struct tf_life *life)
 void tf_life_saved(struct tf_life *life)
 {
 	say(life, TF_SAY_SAVED);
+}
+
+void tf_life_cannot(struct tf_life *life)
+{
+	say(life, TF_SAY_CANNOT);
 }
 
 int tf_life_wait(struct tf_life *life)

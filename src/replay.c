@@ -176,7 +176,7 @@ static int run(struct replay *replay)
 	}
 	tf_pipeline_drain(replay->pipeline, tf_interrupted);
 	tf_pipeline_give_up(replay->pipeline);
-	tf_script_stop(replay->script);
+	tf_script_stop(replay->script, TF_GUARD_PATIENCE);
 	tf_pipeline_tick(replay->pipeline); /* what on_stop sent */
 	err = tf_pcap_finish(replay->device);
 	if (err < 0 && replay->failed == 0)

@@ -57,9 +57,9 @@ void tf_script_counters(struct tf_script *script, void (*counter)(void *arg, con
 
 /*
  * What passes on to a script that takes this one's place (tf.keep, counters, flows), as text: for put. Says
- * aloud what cannot.
+ * aloud what cannot. 0, or TF_ESCRIPT: it takes longer than packets may wait, or more memory than there is, and the text is empty.
  */
-void tf_script_save(struct tf_script *script, void (*put)(void *arg, const void *bytes, size_t n), void *arg);
+int tf_script_save(struct tf_script *script, void (*put)(void *arg, const void *bytes, size_t n), void *arg);
 
 /* Before load: what its predecessor had in tf.keep at that time. After it has ended: what it had then. */
 void tf_script_begin(struct tf_script *script, const char *text, size_t n);
@@ -101,8 +101,8 @@ double tf_script_due(const struct tf_script *script);
 /* Timers of tf.after that have not run yet. */
 uint32_t tf_script_once(const struct tf_script *script);
 
-/* Calls on_stop's functions; an error in one is reported and the next is called. */
-void tf_script_stop(struct tf_script *script);
+/* Calls on_stop's functions, for so many time limits in all; an error in one is reported and the next is called. */
+void tf_script_stop(struct tf_script *script, uint32_t limits);
 
 /* Times that a callback or timer threw. */
 uint64_t tf_script_errors(const struct tf_script *script);

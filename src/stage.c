@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "device/memory.h"
+#include "guard.h"
 #include "pipeline.h"
 
 #define NOTE_MAX 16384 /* bytes of a note that are kept */
@@ -153,7 +154,7 @@ void tf_stage_stop(struct tf_stage *stage)
 	if (stage->stopped)
 		return;
 	stage->stopped = 1;
-	tf_script_stop(stage->script);
+	tf_script_stop(stage->script, TF_GUARD_PATIENCE);
 	tf_pipeline_tick(stage->pipeline); /* what on_stop sent */
 }
 

@@ -75,6 +75,9 @@ void tf_life_thread(struct tf_life *life, const struct tf_script *script);
 /* The handover is written. */
 void tf_life_saved(struct tf_life *life);
 
+/* Of `save`: it is not, and the script that runs goes on. */
+void tf_life_cannot(struct tf_life *life);
+
 /* Begins to hear orders. 0 or a code. */
 int tf_life_listen(struct tf_life *life, uv_loop_t *loop, const struct tf_orders *orders);
 

@@ -18,60 +18,21 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "child_linux.h"
 #include "host_linux.h"
 #include "log.h"
 #include "privileges.h"
+#include "reload_linux.h"
 
 #define NS_PER_MS   1000000u
 #define ONE_WISH_NS (300 * (uint64_t)NS_PER_MS) /* signals within this time are one: timeout(1) sends two */
 #define PATIENCE_NS (1500 * (uint64_t)NS_PER_MS) /* for a worker to hear that it is to end */
 #define WORDS_NS    (100 * (uint64_t)NS_PER_MS)	 /* for a hung one to say what it is at */
-#define LEAVE_NS    (10000 * (uint64_t)NS_PER_MS) /* for one whose place another one has, to end */
 #define AGAIN_NS    (1000 * (uint64_t)NS_PER_MS) /* from a worker that could not be started to the next try */
 #define SETTLE_NS   (100 * (uint64_t)NS_PER_MS)	 /* from a change of a file on: more may follow */
-#define FAILURES    5 /* so many in a row, each soon after the one before, and we try no more */
 #define NAP_NS	    20000000L
 #define BESIDES_MB  192 /* held packets, a batch, a capture's buffers: what a worker has beside its script's */
 #define WORDS	    64 /* are heard of one child before all others have their turn, and signals */
 #define SOON_NS     (10000 * (uint64_t)NS_PER_MS) /* and as many time limits */
-
-/* How far a reload has come. `next` is the child that it is about, but for SAVING. */
-enum reload {
-	RESTING,
-	TRYING, /* a trial runs */
-	SAVING, /* the one that serves writes down what its script keeps, for the next one to begin with */
-	LOADING,
-	HANDING /* it writes down all there is, and ends */
-};
-
-struct supervisor {
-	const struct tf_supervised *what;
-	struct tf_shared *shared;
-	int signals;	       /* signalfd */
-	struct tf_watch *watch; /* NULL without reload */
-	int had_terminal;
-	struct tf_child serving, next;
-	struct tf_child leaving; /* it served; what it still does ends with it */
-	enum reload reload;
-	int wanted;	  /* a reload, when this one is over */
-	uint64_t settled; /* when what changed will have settled; 0: nothing has */
-	int begun;	  /* packets have passed */
-	uint64_t grace;	  /* we were stopped until then */
-	uint64_t limit;	  /* ns, 0: none */
-	uint64_t memory;  /* bytes that a worker's process may have, 0: any */
-	uint64_t wished;  /* when somebody asked us to end; 0: not yet */
-	uint64_t failed[FAILURES]; /* when workers failed, the newest first */
-	uint64_t again;		   /* when starting one that is to serve is tried again; 0: it runs */
-	int waiting;		   /* that was said, and packets have not passed since */
-	int status;
-	int done;
-};
-
-static uint64_t now_ns(void)
-{
-	return uv_hrtime();
-}
 
 /* Those that end a run or print its table, and what else wakes us; not SIGHUP where nohup had it ignored. */
 static void signal_set(sigset_t *set)
@@ -95,18 +56,26 @@ void tf_supervise_begin(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-static void finish(struct supervisor *supervisor, int status)
+static void finish(struct tf_supervisor *supervisor, int status)
 {
 	if (!supervisor->done)
 		supervisor->status = status;
 	supervisor->done = 1;
 }
 
+struct tf_kept_texts *tf_supervisor_texts(struct tf_supervisor *supervisor, const struct tf_child *child)
+{
+	return &supervisor->shared->texts[child->page == &supervisor->shared->page[1]];
+}
+
 /* In the child. */
-static _Noreturn void live(struct supervisor *supervisor, struct tf_child *child, pid_t parent)
+static _Noreturn void live(struct tf_supervisor *supervisor, struct tf_child *child, pid_t parent)
 {
 	struct tf_life life = {.shared = supervisor->shared,
 			       .page = child->page,
+			       .texts = tf_supervisor_texts(supervisor, child),
+			       .kept = child->role == TF_ROLE_AFRESH ? supervisor->kept : NULL,
+			       .kept_size = supervisor->kept_size,
 			       .role = child->role,
 			       .channel = child->channel};
 
@@ -130,7 +99,7 @@ static _Noreturn void live(struct supervisor *supervisor, struct tf_child *child
 }
 
 /* 0, or -1: it could not be, which was said. */
-static int start_child(struct supervisor *supervisor, struct tf_child *child, enum tf_role role)
+int tf_supervisor_start(struct tf_supervisor *supervisor, struct tf_child *child, enum tf_role role)
 {
 	struct tf_page *pages = supervisor->shared->page;
 	pid_t parent = getpid();
@@ -142,7 +111,7 @@ static int start_child(struct supervisor *supervisor, struct tf_child *child, en
 }
 
 /* What was half written to the capture is taken away. */
-static void mend_capture(struct supervisor *supervisor)
+static void mend_capture(struct tf_supervisor *supervisor)
 {
 	off_t whole = (off_t)*(volatile uint64_t *)&supervisor->shared->capture;
 	int file = supervisor->what->file;
@@ -153,20 +122,21 @@ static void mend_capture(struct supervisor *supervisor)
 }
 
 /* The system has not what a worker needs: that may pass. */
-static void try_again(struct supervisor *supervisor, enum tf_role role)
+static void try_again(struct tf_supervisor *supervisor, enum tf_role role)
 {
 	if (!supervisor->waiting)
 		tf_log(TF_LOG_ERROR, "packets wait until a worker can be started");
 	supervisor->waiting = 1;
 	supervisor->serving.role = role == TF_ROLE_NEXT ? TF_ROLE_AFRESH : role;
-	supervisor->again = now_ns() + AGAIN_NS;
+	supervisor->again = uv_hrtime() + AGAIN_NS;
 }
 
-static void serve_by(struct supervisor *supervisor, enum tf_role role)
+static void serve_by(struct tf_supervisor *supervisor, enum tf_role role)
 {
 	if (role != TF_ROLE_FIRST)
 		mend_capture(supervisor);
-	if (start_child(supervisor, &supervisor->serving, role) == 0) {
+	tf_reload_enter(supervisor, TF_RESTING, TF_STARTING_LIMITS);
+	if (tf_supervisor_start(supervisor, &supervisor->serving, role) == 0) {
 		supervisor->again = 0;
 		return;
 	}
@@ -177,17 +147,17 @@ static void serve_by(struct supervisor *supervisor, enum tf_role role)
 }
 
 /* Whether workers die so often that another one would be of no use. */
-static int too_often(struct supervisor *supervisor)
+static int too_often(struct tf_supervisor *supervisor)
 {
 	uint64_t first;
 
-	memmove(supervisor->failed + 1, supervisor->failed, sizeof(uint64_t) * (FAILURES - 1));
-	supervisor->failed[0] = now_ns();
-	first = supervisor->failed[FAILURES - 1];
-	return first > 0 && supervisor->failed[0] - first < SOON_NS + FAILURES * supervisor->limit;
+	memmove(supervisor->failed + 1, supervisor->failed, sizeof(uint64_t) * (TF_FAILURES - 1));
+	supervisor->failed[0] = uv_hrtime();
+	first = supervisor->failed[TF_FAILURES - 1];
+	return first > 0 && supervisor->failed[0] - first < SOON_NS + TF_FAILURES * supervisor->limit;
 }
 
-static void serve_plainly(struct supervisor *supervisor, const char *why)
+static void serve_plainly(struct tf_supervisor *supervisor, const char *why)
 {
 	tf_log(TF_LOG_ERROR, "the script %s: from now on every packet is %s (--on-error)%s", why,
 	       supervisor->what->options->on_error == TF_VERDICT_FORWARD ? "forwarded" : "dropped",
@@ -195,111 +165,20 @@ static void serve_plainly(struct supervisor *supervisor, const char *why)
 	serve_by(supervisor, TF_ROLE_PLAIN);
 }
 
-/* What was handed over is of use to nobody any more. */
-static void clear_handover(struct supervisor *supervisor)
-{
-	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-	uintptr_t first = ((uintptr_t)&supervisor->shared->handover + page - 1) & -page;
-	uintptr_t end = (uintptr_t)(&supervisor->shared->handover + 1) & -page;
-
-	madvise((void *)first, end - first, MADV_REMOVE);
-}
-
-/* Gives a reload up. */
-static void rest(struct supervisor *supervisor)
-{
-	if (supervisor->next.pid)
-		kill(supervisor->next.pid, SIGKILL);
-	tf_child_forget(&supervisor->next);
-	supervisor->reload = RESTING;
-	clear_handover(supervisor);
-}
-
-static void say_unchanged(const struct supervisor *supervisor)
-{
-	tf_log(TF_LOG_WARNING, "%s is not loaded anew: the script that runs goes on", supervisor->what->options->script);
-}
-
-static void try_next(struct supervisor *supervisor, enum tf_role role, enum reload reload)
-{
-	supervisor->reload = reload;
-	if (start_child(supervisor, &supervisor->next, role) == 0)
-		return;
-	rest(supervisor);
-	say_unchanged(supervisor);
-}
-
-static void begin_reload(struct supervisor *supervisor)
-{
-	supervisor->wanted = supervisor->reload != RESTING;
-	if (supervisor->wanted || supervisor->wished != 0 || !supervisor->serving.ready)
-		return;
-	/* What an unsafe script does when it is loaded is done once. */
-	if (supervisor->what->options->unsafe) {
-		supervisor->reload = SAVING;
-		tf_child_say(&supervisor->serving, TF_SAY_SAVE);
-	} else {
-		try_next(supervisor, TF_ROLE_TRIAL, TRYING);
-	}
-}
-
-/* The one that served has nothing more to do with packets: the next one has its place. */
-static void promote(struct supervisor *supervisor)
-{
-	uint64_t now = now_ns();
-
-	if (supervisor->leaving.pid)
-		kill(supervisor->leaving.pid, SIGKILL);
-	tf_child_forget(&supervisor->leaving);
-	supervisor->leaving.pid = supervisor->serving.pid;
-	supervisor->leaving.channel = -1;
-	supervisor->leaving.doom = now + LEAVE_NS;
-	tf_child_forget(&supervisor->serving);
-	supervisor->serving = supervisor->next;
-	supervisor->next = (struct tf_child){0};
-	supervisor->reload = RESTING;
-	memset(supervisor->failed, 0, sizeof(supervisor->failed));
-	tf_child_say(&supervisor->serving, TF_SAY_GO);
-	if (supervisor->wished == 0)
-		return;
-	tf_child_say(&supervisor->serving, TF_SAY_END);
-	supervisor->serving.doom = now + PATIENCE_NS;
-}
-
-/* A trial, or one that was to take over. */
-static void on_next_end(struct supervisor *supervisor, int status)
-{
-	struct tf_child child = supervisor->next;
-	enum reload reload = supervisor->reload;
-
-	if (tf_child_died(&child, status))
-		tf_child_report(&child, status, supervisor->what->options->script, "");
-	tf_child_watch(&child, supervisor->watch); /* mending one of its files is a reason to try again */
-	tf_child_forget(&supervisor->next);
-	if (reload == HANDING) /* the one that serves is ending: another has to follow it */
-		return;
-	supervisor->reload = RESTING;
-	if (reload == TRYING && !tf_child_died(&child, status) && WEXITSTATUS(status) == TF_EXIT_OK) {
-		supervisor->reload = SAVING;
-		tf_child_say(&supervisor->serving, TF_SAY_SAVE);
-	} else {
-		clear_handover(supervisor);
-		say_unchanged(supervisor);
-		if (supervisor->wanted)
-			begin_reload(supervisor);
-	}
-}
-
 /* The one that serves has ended by itself, or died: what now. */
-static void on_serving_end(struct supervisor *supervisor, int status)
+static void on_serving_end(struct tf_supervisor *supervisor, int status)
 {
-	struct tf_child child = supervisor->serving;
-	int died = tf_child_died(&child, status);
+	struct tf_child child;
+	int died;
 
-	if (supervisor->reload == HANDING && supervisor->next.pid && !supervisor->done) {
+	tf_child_hear_out(&supervisor->serving);
+	child = supervisor->serving;
+	died = tf_child_died(&child, status);
+
+	if (supervisor->reload == TF_HANDING && supervisor->next.pid && !supervisor->done) {
 		if (died)
 			tf_child_report(&child, status, supervisor->what->options->script, "");
-		promote(supervisor);
+		tf_reload_promote(supervisor);
 		supervisor->leaving.pid = 0;
 		return;
 	}
@@ -307,12 +186,12 @@ static void on_serving_end(struct supervisor *supervisor, int status)
 	supervisor->serving.page = child.page; /* another one has the other, so that this can be read */
 	if (supervisor->done)
 		return;
-	if (!died && (supervisor->reload != HANDING || supervisor->wished != 0) &&
+	if (!died && (supervisor->reload != TF_HANDING || supervisor->wished != 0) &&
 	    (child.role == TF_ROLE_FIRST || child.ready || supervisor->wished != 0)) {
 		finish(supervisor, WEXITSTATUS(status));
 		return;
 	}
-	rest(supervisor);
+	tf_reload_rest(supervisor);
 	if (died && (supervisor->wished != 0 || !supervisor->begun)) {
 		tf_child_report(&child, status, supervisor->what->options->script, "");
 		finish(supervisor, WIFEXITED(status) && WEXITSTATUS(status) == TF_EXIT_REFUSED ? TF_EXIT_SYSTEM : TF_EXIT_SCRIPT);
@@ -326,12 +205,15 @@ static void on_serving_end(struct supervisor *supervisor, int status)
 		serve_plainly(supervisor, "failed 5 times in short order and is not started again");
 	} else {
 		if (died)
-			tf_child_report(&child, status, supervisor->what->options->script, "; the script is started afresh");
+			tf_child_report(&child, status, supervisor->what->options->script,
+					supervisor->refused && supervisor->kept != NULL
+						? "; the script is started afresh, as it was when it was loaded"
+						: "; the script is started afresh");
 		serve_by(supervisor, TF_ROLE_AFRESH);
 	}
 }
 
-static void reap(struct supervisor *supervisor)
+static void reap(struct tf_supervisor *supervisor)
 {
 	int status;
 	pid_t pid;
@@ -340,21 +222,21 @@ static void reap(struct supervisor *supervisor)
 		if (pid == supervisor->serving.pid)
 			on_serving_end(supervisor, status);
 		else if (pid == supervisor->next.pid)
-			on_next_end(supervisor, status);
+			tf_reload_next_ended(supervisor, status);
 		else if (pid == supervisor->leaving.pid)
 			tf_child_forget(&supervisor->leaving);
 	}
 }
 
 /* Somebody wants the run to end. */
-static void on_wish(struct supervisor *supervisor)
+static void on_wish(struct tf_supervisor *supervisor)
 {
-	uint64_t now = now_ns();
+	uint64_t now = uv_hrtime();
 
 	if (supervisor->wished == 0) {
 		supervisor->wished = now;
-		if (supervisor->reload != HANDING)
-			rest(supervisor);
+		if (supervisor->reload != TF_HANDING)
+			tf_reload_rest(supervisor);
 		tf_child_say(&supervisor->serving, TF_SAY_END);
 		supervisor->serving.doom = now + PATIENCE_NS;
 		if (supervisor->serving.pid == 0)
@@ -365,15 +247,17 @@ static void on_wish(struct supervisor *supervisor)
 }
 
 /* A terminal that goes ends the run; a person who sends the signal wants the script loaded anew. */
-static void on_hangup(struct supervisor *supervisor, int code)
+static void on_hangup(struct tf_supervisor *supervisor, int code)
 {
 	if (code == SI_KERNEL || !supervisor->watch || (supervisor->had_terminal && !tf_host_has_terminal()))
 		on_wish(supervisor);
+	else if (tf_watch_unfinished(supervisor->watch, supervisor->what->options->script) != NULL)
+		tf_reload_say_empty(supervisor);
 	else
-		begin_reload(supervisor);
+		tf_reload_begin(supervisor, 0);
 }
 
-static void on_signals(struct supervisor *supervisor)
+static void on_signals(struct tf_supervisor *supervisor)
 {
 	struct signalfd_siginfo info;
 
@@ -386,7 +270,7 @@ static void on_signals(struct supervisor *supervisor)
 			tf_child_say(&supervisor->serving, TF_SAY_PRINT);
 			break;
 		case SIGCONT:
-			supervisor->grace = now_ns();
+			supervisor->grace = uv_hrtime();
 			break;
 		case SIGHUP:
 			on_hangup(supervisor, info.ssi_code);
@@ -397,11 +281,14 @@ static void on_signals(struct supervisor *supervisor)
 	}
 }
 
-static void on_ready(struct supervisor *supervisor, struct tf_child *child)
+static void on_ready(struct tf_supervisor *supervisor, struct tf_child *child)
 {
 	child->ready = 1;
 	supervisor->waiting = 0;
-	clear_handover(supervisor);
+	supervisor->due = 0;
+	tf_reload_clear(supervisor);
+	if (child->role == TF_ROLE_FIRST)
+		tf_reload_keep(supervisor, child);
 	tf_child_watch(child, supervisor->watch);
 	if (child->role == TF_ROLE_NEXT)
 		tf_log(TF_LOG_INFO, "%s is loaded anew", supervisor->what->options->script);
@@ -409,31 +296,38 @@ static void on_ready(struct supervisor *supervisor, struct tf_child *child)
 		supervisor->what->ready();
 	supervisor->begun = 1;
 	if (supervisor->wanted)
-		begin_reload(supervisor);
+		tf_reload_begin(supervisor, 0);
 }
 
-static void on_word(struct supervisor *supervisor, struct tf_child *child, char word)
+static void on_word(struct tf_supervisor *supervisor, struct tf_child *child, char word)
 {
 	int serves = child == &supervisor->serving;
 
 	if (word == TF_SAY_RING) {
-		child->look = child->looked = now_ns();
+		child->look = child->looked = uv_hrtime();
 	} else if (word == TF_SAY_HEARD) {
+		child->heard = 1;
 		if (supervisor->wished != 0)
 			child->doom = 0;
 	} else if (word == TF_SAY_READY && serves && !child->ready) {
 		on_ready(supervisor, child);
-	} else if (word == TF_SAY_SAVED && serves && supervisor->reload == SAVING) {
-		try_next(supervisor, TF_ROLE_NEXT, LOADING);
-	} else if (word == TF_SAY_LOADED && !serves && supervisor->reload == LOADING) {
-		supervisor->reload = HANDING;
+	} else if (word == TF_SAY_SAVED && serves && supervisor->reload == TF_SAVING) {
+		tf_reload_try(supervisor, TF_ROLE_NEXT, TF_LOADING);
+	} else if (word == TF_SAY_CANNOT && serves && supervisor->reload == TF_SAVING) {
+		tf_reload_rest(supervisor);
+		tf_reload_refuse(supervisor);
+		if (supervisor->wanted)
+			tf_reload_begin(supervisor, 0);
+	} else if (word == TF_SAY_LOADED && !serves && supervisor->reload == TF_LOADING) {
+		tf_reload_keep(supervisor, child);
+		tf_reload_enter(supervisor, TF_HANDING, TF_SAVING_LIMITS);
 		tf_child_say(&supervisor->serving, TF_SAY_HAND_OVER);
-	} else if (word == TF_SAY_SAVED && serves && supervisor->reload == HANDING && supervisor->next.pid) {
-		promote(supervisor);
+	} else if (word == TF_SAY_SAVED && serves && supervisor->reload == TF_HANDING && supervisor->next.pid) {
+		tf_reload_promote(supervisor);
 	}
 }
 
-static void on_channel(struct supervisor *supervisor, struct tf_child *child, int events)
+static void on_channel(struct tf_supervisor *supervisor, struct tf_child *child, int events)
 {
 	pid_t pid = child->pid;
 	char words[WORDS];
@@ -444,7 +338,7 @@ static void on_channel(struct supervisor *supervisor, struct tf_child *child, in
 }
 
 /* Does what is due for a child; when there is more, or UINT64_MAX. */
-static uint64_t step(struct supervisor *supervisor, struct tf_child *child, uint64_t now)
+static uint64_t step(struct tf_supervisor *supervisor, struct tf_child *child, uint64_t now)
 {
 	uint64_t next = UINT64_MAX;
 	int watched = supervisor->limit != 0 && child->hung == 0 && !child->greedy;
@@ -477,26 +371,39 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 }
 
 /* Does all that is due, and says how long to wait for what is next: milliseconds, or -1. */
-static int step_all(struct supervisor *supervisor)
+static int step_all(struct tf_supervisor *supervisor)
 {
-	uint64_t now = now_ns(), next;
+	uint64_t now = uv_hrtime(), next;
+	int lost;
 
 	if (supervisor->settled != 0 && now >= supervisor->settled) {
 		supervisor->settled = 0;
-		if (tf_watch_changed(supervisor->watch))
-			begin_reload(supervisor);
+		if (tf_watch_changed(supervisor->watch, &lost))
+			tf_reload_changed(supervisor);
+		if (lost)
+			supervisor->settled = now + AGAIN_NS;
 	}
+	if (supervisor->empty != 0 && now >= supervisor->empty)
+		tf_reload_say_empty(supervisor);
+	if (supervisor->tried != 0 && now >= supervisor->tried) {
+		supervisor->tried = 0;
+		tf_log(TF_LOG_INFO, "%s is being tried: the script that runs goes on meanwhile",
+		       supervisor->what->options->script);
+	}
+	if (supervisor->due != 0 && now >= supervisor->due)
+		tf_reload_end_overdue(supervisor);
 	if (supervisor->again != 0 && now >= supervisor->again)
 		serve_by(supervisor, supervisor->serving.role);
 	next = sooner(step(supervisor, &supervisor->serving, now), step(supervisor, &supervisor->next, now));
 	next = sooner(next, step(supervisor, &supervisor->leaving, now));
 	next = sooner(sooner(next, supervisor->settled), supervisor->again);
+	next = sooner(sooner(sooner(next, supervisor->empty), supervisor->tried), supervisor->due);
 	if (next == UINT64_MAX)
 		return -1;
 	return next <= now ? 0 : (int)((next - now) / NS_PER_MS + 1);
 }
 
-static void serve(struct supervisor *supervisor)
+static void serve(struct tf_supervisor *supervisor)
 {
 	while (!supervisor->done || supervisor->serving.pid != 0) {
 		int wait = step_all(supervisor); /* which may start a child */
@@ -515,14 +422,14 @@ static void serve(struct supervisor *supervisor)
 				fds[i].revents = POLLIN;
 		}
 		if (fds[3].fd >= 0 && fds[3].revents & POLLIN)
-			supervisor->settled = now_ns() + SETTLE_NS;
+			supervisor->settled = uv_hrtime() + SETTLE_NS;
 		if (supervisor->serving.pid == serving)
 			on_channel(supervisor, &supervisor->serving, fds[1].revents);
 		if (supervisor->next.pid == next)
 			on_channel(supervisor, &supervisor->next, fds[2].revents);
 		on_signals(supervisor);
 	}
-	rest(supervisor);
+	tf_reload_rest(supervisor);
 }
 
 /* Scripts have their limits; this is for what they forget, and for native code of --unsafe. 0: none. */
@@ -538,7 +445,7 @@ static uint64_t most_memory(const struct tf_options *options)
 
 int tf_supervise(const struct tf_supervised *what)
 {
-	struct supervisor supervisor = {.what = what,
+	struct tf_supervisor supervisor = {.what = what,
 					.limit = (uint64_t)what->options->time_limit * NS_PER_MS,
 					.memory = most_memory(what->options)};
 	struct stat file;
@@ -561,6 +468,7 @@ int tf_supervise(const struct tf_supervised *what)
 		tf_log(TF_LOG_WARNING, "the script's file cannot be watched for changes: %s", strerror(errno));
 	serve_by(&supervisor, TF_ROLE_FIRST);
 	serve(&supervisor);
+	free(supervisor.kept);
 	munmap(supervisor.shared, sizeof(*supervisor.shared));
 	tf_watch_destroy(supervisor.watch);
 	close(supervisor.signals);

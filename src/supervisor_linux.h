@@ -7,6 +7,7 @@
 #include "files.h"
 #include "guard.h"
 #include "handover.h"
+#include "kept.h"
 #include "supervisor.h"
 
 /* A worker's own page: there are two, as one takes over from another. */
@@ -24,6 +25,7 @@ struct tf_page {
  */
 struct tf_shared {
 	struct tf_page page[2];
+	struct tf_kept_texts texts[2]; /* likewise */
 	struct tf_stats stats[TF_WORKERS_MAX];
 	uint64_t capture; /* see tf_life_capture */
 	_Atomic uint32_t lost; /* lines that nobody read (tf_log_live) */
@@ -36,6 +38,7 @@ enum tf_word {
 	TF_SAY_READY = 'R',	/* worker: packets pass */
 	TF_SAY_HEARD = 'h',	/* worker: it is ending */
 	TF_SAY_SAVED = 's',	/* worker: the handover is written */
+	TF_SAY_CANNOT = 'c',	/* worker: what was to be written takes too long */
 	TF_SAY_LOADED = 'l',	/* worker: it can take over */
 	TF_SAY_END = 'E',	/* supervisor */
 	TF_SAY_PRINT = 'P',	/* supervisor */
@@ -54,6 +57,9 @@ enum tf_word {
 struct tf_life {
 	struct tf_shared *shared;
 	struct tf_page *page;
+	struct tf_kept_texts *texts;
+	const uint8_t *kept; /* what the script was, or NULL: it is read from its files */
+	size_t kept_size;
 	enum tf_role role;
 	int channel;
 	uv_poll_t poll;

@@ -90,6 +90,11 @@ static void on_table_signal(uv_signal_t *handle, int number)
 	life->orders.print(life->orders.arg);
 }
 
+void tf_life_cannot(struct tf_life *life)
+{
+	(void)life;
+}
+
 int tf_life_listen(struct tf_life *life, uv_loop_t *loop, const struct tf_orders *orders)
 {
 	int err = uv_async_init(loop, &life->asked, on_asked);

@@ -192,13 +192,13 @@ void tf_worker_stop(struct tf_worker *worker)
 	uv_stop(&worker->loop);
 }
 
-void tf_worker_finish(struct tf_worker *worker)
+void tf_worker_finish(struct tf_worker *worker, uint32_t limits)
 {
 	if (!worker->pipeline)
 		return;
 	tf_script_here(worker->config.script);
 	tf_pipeline_finish(worker->pipeline);
-	tf_script_stop(worker->config.script);
+	tf_script_stop(worker->config.script, limits);
 	tf_pipeline_tick(worker->pipeline); /* what on_stop sent */
 }
 

@@ -66,7 +66,7 @@ void tf_worker_post(struct tf_worker *worker, struct tf_worker_job *job);
 void tf_worker_stop(struct tf_worker *worker);
 
 /* After start and run, also if they failed: what was read already, then on_stop. */
-void tf_worker_finish(struct tf_worker *worker);
+void tf_worker_finish(struct tf_worker *worker, uint32_t limits);
 
 /* Stops watching and frees all, but the devices. NULL is fine. */
 void tf_worker_destroy(struct tf_worker *worker);

@@ -52,6 +52,8 @@ end
 local function read(name, path)
    check.text(path, name)
    local where = beside(path, name)
+   local kept = core.host.kept(where)
+   if kept then return kept, where end
    core.host.note_file(where)
    local file, message = io.open(where, "rb")
    if not file then fault(("%s: %s"):format(name, message)) end
@@ -61,6 +63,7 @@ local function read(name, path)
       -- An empty file gives nothing, and so does a folder.
       text = ""
    end
+   core.host.keep(where, text)
    return text, where
 end
 

@@ -346,3 +346,131 @@ def test_many_reloads_under_load(place, lab, options):
     assert table["kernel-dropped"] == [0, 0] and table["lost"] == [0, 0]
     assert [int(text) for text in payloads(got)] == list(range(sent))
     assert table["in"] == [sent, 0] and table["forwarded"] == [sent, 0]
+
+
+def test_what_ran_is_started_afresh(place, lab):
+    """Not what was saved since and is broken: neither the script nor the files that it reads."""
+    text = HEADER + """local part = require "part"
+    local names = tf.names.load "names.txt"
+    tf.on_packet("udp src port 7", function() while true do end end)
+    tf.on_packet("udp", function(pkt) pkt.payload = pkt.payload:sub(1, -2) .. part .. #names end)
+    """
+    path, part, names = place.file("k/rules.lua", text), place.file("k/part.lua", 'return "p"'), place.file("k/names.txt", "one.example\n")
+    with lab(path, "--time-limit", "300") as running:
+        assert passes(running) == ["xp1"]
+        names.unlink()
+        save(part, 'return "q"')
+        save(path, "local x = = 1\n")
+        running.wait_for("is not loaded anew: the script that runs goes on")
+        running.left.send(packet("x", sport=7))
+        running.wait_for("; the script is started afresh, as it was when it was loaded$")
+        assert passes(running) == ["xp1"]
+        os.kill(lab_tools.child(supervisor(running), "tunfilter"), signal.SIGKILL)
+        running.wait_for("ended by signal 9 .*; the script is started afresh, as it was")
+        assert passes(running) == ["xp1"]
+        save(names, "one.example\ntwo.example\n")
+        save(path, text)
+        running.wait_for("is loaded anew")
+        assert passes(running) == ["xq2"]
+        os.kill(lab_tools.child(supervisor(running), "tunfilter"), signal.SIGKILL)
+        running.wait_for("the script is started afresh$")
+        assert passes(running) == ["xq2"]
+    assert running.status == 0
+
+
+@pytest.mark.parametrize("how", ["emptied", "removed"])
+def test_a_file_that_is_being_written(place, lab, how):
+    """An editor empties it, or takes it away, before it writes it: that is not a script that forwards everything."""
+    path = place.script(marks("1"))
+    with lab(path) as running:
+        assert passes(running) == ["x1"]
+        path.write_text("") if how == "emptied" else path.unlink()
+        running.wait_for("is empty, or gone: it is not loaded, the script that runs goes on")
+        assert passes(running) == ["x1"]
+        if how == "emptied":
+            os.kill(supervisor(running), signal.SIGHUP)
+            harness.wait_until(lambda: running.stderr.count("is empty") == 2)
+        assert passes(running) == ["x1"]
+        path.write_text(marks("2"))
+        running.wait_for("is loaded anew")
+        assert passes(running) == ["x2"]
+    assert running.stderr.count("loaded anew") == 1
+
+
+def test_a_folder_that_is_replaced(place, lab):
+    path = place.file("f/rules.lua", marks("1"))
+    with lab(path) as running:
+        assert passes(running) == ["x1"]
+        os.rename(path.parent, place.path / "old")
+        place.file("f/rules.lua", marks("2"))
+        running.wait_for("is loaded anew")
+        assert passes(running) == ["x2"]
+        save(path, marks("3"))
+        harness.wait_until(lambda: running.stderr.count("is loaded anew") == 2)
+        assert passes(running) == ["x3"]
+
+
+def test_a_newer_change_ends_a_trial(place, lab):
+    """Of a script that never comes back from its start, and that nobody's limit ends."""
+    path = place.script(marks("1"))
+    with lab(path, "--time-limit", "0") as running:
+        assert passes(running) == ["x1"]
+        save(path, HEADER + "while true do end\n")
+        running.wait_for("is being tried: the script that runs goes on meanwhile")
+        assert passes(running) == ["x1"]
+        save(path, marks("2"))
+        running.wait_for("is loaded anew")
+        assert passes(running) == ["x2"]
+
+
+def test_an_on_stop_that_does_not_come_back(place, lab):
+    """It has one limit, as packets wait; the next script serves."""
+    path = place.script(marks("1") + "tf.on_stop(function() while true do end end)\n")
+    with lab(path, "--time-limit", "300") as running:
+        assert passes(running) == ["x1"]
+        save(path, marks("2"))
+        running.wait_for("is loaded anew")
+        assert passes(running) == ["x2"]
+    assert "a function of tf.on_stop did not come back within 300 ms" in running.stderr
+
+
+def test_tables_that_are_in_several_places_pass_over_once(place, lab):
+    """Forty times two of the one before, and one that is in itself."""
+    text = HEADER + """
+    if not tf.keep.deep then
+       local deep, ring = { 1 }, { name = "ring" }
+       for i = 1, 40 do deep = { deep, deep } end
+       ring.ring = ring
+       tf.keep.deep, tf.keep.ring, tf.keep.again, tf.keep.no = deep, ring, { ring }, { { ring, print } }
+    end
+    tf.on_packet("udp", function(pkt)
+       local deep, same = tf.keep.deep, true
+       while type(deep[1]) == "table" do
+          same = same and deep[1] == deep[2]
+          deep = deep[1]
+       end
+       same = same and tf.keep.ring.ring == tf.keep.ring and tf.keep.again[1] == tf.keep.ring
+       pkt.payload = ("%%s %%s %%s"):format(same, tf.keep.ring.name, "%s")
+       tf.keep.ring.name = "other"
+    end)
+    """
+    path = place.script(text % "1")
+    with lab(path) as running:
+        assert passes(running, "x" * 20) == ["true ring 1"]
+        save(path, text % "2")
+        running.wait_for("is loaded anew")
+        assert passes(running, "x" * 20) == ["true other 2"]
+    assert "did not come back" not in running.stderr
+
+
+def test_what_takes_too_long_to_copy(place, lab):
+    """The reload is given up, not the script that runs."""
+    text = marks("%s") + "if not tf.keep.many then tf.keep.many = {} for i = 1, 2e6 do tf.keep.many[i] = i end end\n"
+    path = place.script(text % "1")
+    with lab(path, "--time-limit", "300", "--memory-limit", "0") as running:
+        assert passes(running) == ["x1"]
+        save(path, text % "2")
+        running.wait_for("tf.keep is not handed over: .*takes too long to copy")
+        running.wait_for("is not loaded anew: the script that runs goes on")
+        assert passes(running) == ["x1"]
+    assert running.status == 0 and "afresh" not in running.stderr

@@ -324,4 +324,4 @@ def test_an_end_that_never_comes(place):
     done = harness.run_lab(place, HEADER + "tf.on_stop(function() while true do end end)", "true",
                            options=["--time-limit", "50"])
     assert done.returncode == 0
-    assert "a function of tf.on_stop did not come back within 500 ms" in done.stderr
+    assert "a function of tf.on_stop did not come back within 100 ms" in done.stderr
