@@ -193,7 +193,7 @@ tf.on_packet{ "tcp src port 7001", from = tf.right, function(pkt) pkt.tcp.sport 
 
 # Fifty datagrams in one call (UDP_SEGMENT), the last of them shorter, when the server is there.
 DATAGRAMS = """
-import socket, struct
+import socket, struct, sys
 sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 sender.connect(("10.77.0.2", 7003))
 sender.settimeout(0.1)
@@ -210,7 +210,7 @@ sender.settimeout(60)
 answer = b"!"
 while answer == b"!":
     answer = sender.recv(100)
-print(answer.decode())
+sys.stdout.write(answer.decode() + "\\n")
 """
 
 ANSWER = """

@@ -54,7 +54,7 @@ def serve_until(port, path):
             connection.sendall(block)
             sha.update(block)
             count += len(block)
-    print(sha.hexdigest(), count)
+    sys.stdout.write("%s %d\n" % (sha.hexdigest(), count))  # one write: others have the same output
 
 
 def fetch(address, port):
@@ -70,7 +70,7 @@ def fetch(address, port):
     while piece := connection.recv(1 << 20):
         sha.update(piece)
         count += len(piece)
-    print(sha.hexdigest(), count)
+    sys.stdout.write("%s %d\n" % (sha.hexdigest(), count))  # one write: others have the same output
 
 
 if __name__ == "__main__":
