@@ -29,6 +29,11 @@ def worker(supervisor):
     return int(open("/proc/%d/task/%d/children" % (supervisor, supervisor), encoding="ascii").read().split()[-1])
 
 
+def files_of(pid):
+    """What its descriptors are of."""
+    return [os.readlink("/proc/%d/fd/%s" % (pid, fd)) for fd in os.listdir("/proc/%d/fd" % pid)]
+
+
 def is_confined(status, uid, gid, groups):
     assert status["Uid"] == [str(uid)] * 4 and status["Gid"] == [str(gid)] * 4
     assert status["Groups"] == [str(group) for group in groups]
@@ -203,7 +208,7 @@ def test_what_was_open_before(place):
             assert lab.poll() is None
         one, = (pid for pid in lab_tools.children(lab.pid, "tunfilter-lab") or lab_tools.children(lab.pid, "tunfilter"))
         pid = worker(lab_tools.child(one, "tunfilter"))
-        names = [os.readlink("/proc/%d/fd/%s" % (pid, fd)) for fd in os.listdir("/proc/%d/fd" % pid)]
+        names = files_of(pid)
         assert names.count("/dev/net/tun") == 2
         assert str(secret) not in names and not [name for name in names if name.startswith("net:")], names
     finally:
@@ -237,3 +242,20 @@ def test_unsafe_says_so_everywhere(place):
     for argv in commands(place, script, "--unsafe").values():
         done = harness.run(place, *argv)
         assert done.returncode == 0 and "--unsafe: the script can do all that this user can" in done.stderr, argv
+
+
+def test_nobody_outlives_the_supervisor(place):
+    """Not even who does not come back from its script."""
+    argv = ["unshare", "--net", place.program, "run", place.script("while true do end\n"), "--left", "tun:tfa", "--right", "tun:tfb",
+            "--time-limit", "0"]
+    with harness.Program(place, *argv, user=False) as run:
+        def serving():
+            try:
+                pid = worker(run.pid)
+                return pid if status_of(pid)["NoNewPrivs"] == ["1"] and "/dev/net/tun" in files_of(pid) else None
+            except (IndexError, OSError):
+                return None
+        pid = harness.wait_until(serving)
+        harness.wait_until(lambda: harness.SANITIZED or status_of(pid)["Seccomp"] == ["2"])
+        run.signal(signal.SIGKILL)
+        harness.wait_until(lambda: not os.path.exists("/proc/%d" % pid))
