@@ -332,7 +332,8 @@ static int configure(struct tf_tun *tun, const struct tf_device_spec *spec, int 
 		tun->device.mtu_now = NULL;
 		return tf_error_set(error, UV_ENOMEM, "out of memory");
 	}
-	tun->device.mtu = *tun->device.mtu_now = state.mtu;
+	tun->device.mtu = state.mtu;
+	*tun->device.mtu_now = state.mtu;
 	tun->dropped_before = state.tx_dropped;
 	tun->quiet_tap = spec->quiet && tun->device.link == TF_LINK_ETHERNET;
 	tun->up = 1;
