@@ -458,7 +458,7 @@ static void run_all(struct tf_app *app,
 {
 	struct tf_supervised what = {.options = app->options, .live = live, .ready = ready, .arg = app};
 	struct tf_error error = {0};
-	int err;
+	int waits[2 * TF_WORKERS_MAX], err;
 
 	for (unsigned i = 0; i < app->count; i++) {
 		struct seat *seat = &app->seats[i];
@@ -484,6 +484,10 @@ static void run_all(struct tf_app *app,
 		app->status = tf_error_exit(err);
 	} else {
 		what.file = app->capture_file;
+		what.waits = waits;
+		for (unsigned i = 0; i < 2 * app->count; i++)
+			if (app->seats[i / 2].device[i % 2]->wakes > 0)
+				waits[what.waits_count++] = app->seats[i / 2].device[i % 2]->wakes - 1;
 		app->status = tf_supervise(&what);
 	}
 	close_devices(app);

@@ -135,6 +135,7 @@ struct tf_device {
 	uint8_t link;		 /* TF_LINK_… */
 	uint32_t mtu;		 /* bytes, without the link header, when it was opened */
 	_Atomic uint32_t *mtu_now; /* the same as it is now, for all queues in all processes; or NULL: not followed */
+	int wakes;		 /* 1 + a descriptor that is readable while packets wait; 0: there is none */
 	uint64_t home;		 /* number of the namespace that it has an address in; 0 without one */
 	uint32_t more;		 /* packets that it has read and not given: read_batch goes on with these alone */
 	uint32_t more_bytes;	 /* in them */

@@ -6,6 +6,7 @@
 #define TF_RELOAD_LINUX_H
 
 #include "child_linux.h"
+#include "waits_linux.h"
 
 #define TF_FAILURES    5 /* so many in a row, each soon after the one before, and we try no more */
 
@@ -31,6 +32,7 @@ struct tf_supervisor {
 	int refused;	  /* the files are others than those that run: they could not be loaded */
 	uint64_t tried;	  /* when to say that a script is being tried; 0: not */
 	uint64_t due;	  /* when this step of a reload, or a worker's start, has taken too long; 0: it may take any time */
+	struct tf_waits waits;
 	uint64_t settled; /* when what changed will have settled; 0: nothing has */
 	uint64_t empty;	  /* when to say that a file is empty and not loaded; 0: none is */
 	uint8_t *kept;	  /* texts of the files that were loaded last (kept.h), or NULL */

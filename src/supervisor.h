@@ -32,6 +32,9 @@ struct tf_supervised {
 	int (*live)(void *arg, struct tf_life *life);
 	void (*ready)(void); /* once, when packets can pass; or NULL */
 	void *arg;	     /* for live */
+	/* What is readable while packets wait, of all devices; or NULL. */
+	const int *waits;
+	unsigned waits_count;
 	int file;	     /* of --capture, or -1: cut to tf_life_capture's length where somebody died writing it */
 };
 

@@ -31,6 +31,7 @@
 #define SETTLE_NS   (100 * (uint64_t)NS_PER_MS)	 /* from a change of a file on: more may follow */
 #define NAP_NS	    20000000L
 #define BESIDES_MB  192 /* held packets, a batch, a capture's buffers: what a worker has beside its script's */
+#define WAITS_LIMITS 5 /* that packets may wait for a worker that takes none */
 #define WORDS	    64 /* are heard of one child before all others have their turn, and signals */
 #define SOON_NS     (10000 * (uint64_t)NS_PER_MS) /* and as many time limits */
 
@@ -191,6 +192,7 @@ static void on_serving_end(struct tf_supervisor *supervisor, int status)
 		finish(supervisor, WEXITSTATUS(status));
 		return;
 	}
+	supervisor->wanted |= supervisor->reload != TF_RESTING && supervisor->reload != TF_HANDING;
 	tf_reload_rest(supervisor);
 	if (died && (supervisor->wished != 0 || !supervisor->begun)) {
 		tf_child_report(&child, status, supervisor->what->options->script, "");
@@ -370,6 +372,26 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 	return b != 0 && b < a ? b : a;
 }
 
+/* Whether packets that wait are the worker's to take, and nothing else tells whether it does. */
+static int takes_packets(const struct tf_supervisor *supervisor)
+{
+	const struct tf_child *child = &supervisor->serving;
+
+	return supervisor->limit != 0 && child->pid != 0 && child->ready && child->look == 0 && child->doom == 0 &&
+	       !child->still && supervisor->reload != TF_HANDING && supervisor->wished == 0;
+}
+
+/* Packets wait: whether they have for too long. */
+static void on_waiting(struct tf_supervisor *supervisor)
+{
+	if (!tf_waits_look(&supervisor->waits, supervisor->shared->stats, supervisor->what->options->workers, uv_hrtime(),
+			   supervisor->grace, WAITS_LIMITS * supervisor->limit))
+		return;
+	supervisor->waits.look = 0;
+	supervisor->serving.still = 1;
+	kill(supervisor->serving.pid, SIGKILL);
+}
+
 /* Does all that is due, and says how long to wait for what is next: milliseconds, or -1. */
 static int step_all(struct tf_supervisor *supervisor)
 {
@@ -390,6 +412,10 @@ static int step_all(struct tf_supervisor *supervisor)
 		tf_log(TF_LOG_INFO, "%s is being tried: the script that runs goes on meanwhile",
 		       supervisor->what->options->script);
 	}
+	if (!takes_packets(supervisor))
+		supervisor->waits.look = supervisor->waits.since = 0;
+	else if (supervisor->waits.look != 0 && now >= supervisor->waits.look)
+		on_waiting(supervisor);
 	if (supervisor->due != 0 && now >= supervisor->due)
 		tf_reload_end_overdue(supervisor);
 	if (supervisor->again != 0 && now >= supervisor->again)
@@ -397,6 +423,7 @@ static int step_all(struct tf_supervisor *supervisor)
 	next = sooner(step(supervisor, &supervisor->serving, now), step(supervisor, &supervisor->next, now));
 	next = sooner(next, step(supervisor, &supervisor->leaving, now));
 	next = sooner(sooner(next, supervisor->settled), supervisor->again);
+	next = sooner(next, supervisor->waits.look);
 	next = sooner(sooner(sooner(next, supervisor->empty), supervisor->tried), supervisor->due);
 	if (next == UINT64_MAX)
 		return -1;
@@ -407,20 +434,26 @@ static void serve(struct tf_supervisor *supervisor)
 {
 	while (!supervisor->done || supervisor->serving.pid != 0) {
 		int wait = step_all(supervisor); /* which may start a child */
-		struct pollfd fds[] = {
+		struct pollfd fds[4 + 2 * TF_WORKERS_MAX] = {
 			{.fd = supervisor->signals, .events = POLLIN},
 			{.fd = supervisor->serving.pid ? supervisor->serving.channel : -1, .events = POLLIN},
 			{.fd = supervisor->next.pid ? supervisor->next.channel : -1, .events = POLLIN},
 			{.fd = supervisor->watch && !supervisor->settled ? tf_watch_fd(supervisor->watch) : -1,
 			 .events = POLLIN},
 		};
+		unsigned count = 4;
 		pid_t serving = supervisor->serving.pid, next = supervisor->next.pid;
 
-		if (poll(fds, 4, wait) < 0) { /* fewer descriptors than these are allowed by now: look at all of them */
+		if (takes_packets(supervisor) && supervisor->waits.look == 0)
+			count += tf_waits_add(&supervisor->waits, fds + count);
+		if (poll(fds, count, wait) < 0) { /* fewer descriptors than these are allowed by now: look at all of them */
 			nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
 			for (size_t i = 0; i < 4; i++)
 				fds[i].revents = POLLIN;
 		}
+		for (unsigned i = 4; i < count; i++)
+			if (fds[i].revents && supervisor->waits.look == 0)
+				on_waiting(supervisor);
 		if (fds[3].fd >= 0 && fds[3].revents & POLLIN)
 			supervisor->settled = uv_hrtime() + SETTLE_NS;
 		if (supervisor->serving.pid == serving)
@@ -447,7 +480,8 @@ int tf_supervise(const struct tf_supervised *what)
 {
 	struct tf_supervisor supervisor = {.what = what,
 					.limit = (uint64_t)what->options->time_limit * NS_PER_MS,
-					.memory = most_memory(what->options)};
+					.memory = most_memory(what->options),
+					.waits = {.fds = what->waits, .count = what->waits_count}};
 	struct stat file;
 	sigset_t set;
 

@@ -61,6 +61,7 @@ static int open_here(struct tf_tun *tun, const struct tf_device_spec *spec, stru
 	uint32_t more = spec->queues > 1 ? spec->queues - 1 : 0;
 	int code = open_node(&tun->fd, error);
 
+	tun->device.wakes = tun->fd + 1;
 	if (code == 0 && more && !(tun->queues = calloc(more, sizeof(*tun->queues))))
 		return tf_error_set(error, UV_ENOMEM, "out of memory");
 	while (code == 0 && tun->queue_count < more)
@@ -404,6 +405,7 @@ int tf_tun_queue(struct tf_device **out, struct tf_device *device, uint32_t i,
 		return tf_error_set(error, UV_ENOMEM, "out of memory");
 	}
 	tun->fd = first->queues[i - 1];
+	tun->device.wakes = tun->fd + 1;
 	first->queues[i - 1] = -1;
 	*out = &tun->device;
 	return 0;

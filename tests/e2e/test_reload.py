@@ -474,3 +474,18 @@ def test_what_takes_too_long_to_copy(place, lab):
         running.wait_for("is not loaded anew: the script that runs goes on")
         assert passes(running) == ["x1"]
     assert running.status == 0 and "afresh" not in running.stderr
+
+
+def test_a_worker_that_stands_still_in_a_reload(place, lab):
+    path = place.script(marks("1"))
+    with lab(path, "--time-limit", "50") as running:
+        assert passes(running) == ["x1"]
+        pid = supervisor(running)
+        os.kill(lab_tools.child(pid, "tunfilter"), signal.SIGSTOP)
+        save(path, marks("2"))
+        running.left.send(packet("w"))
+        running.wait_for("the worker stood still, and was ended; the script is started afresh", 60)
+        running.wait_for("is loaded anew", 60)
+        assert len(running.right.receive(1, timeout=20)) == 1
+        assert passes(running) == ["x2"]
+    assert running.status == 0

@@ -145,6 +145,42 @@ def test_a_callback_that_gets_no_processor(place, lab, what):
     assert ("afresh" in running.stderr) == (what == "does not"), running.stderr
 
 
+def serving(running):
+    """The worker of a lab."""
+    return worker_of(lab_tools.child(lab_tools.child(running.pid, "tunfilter-lab"), "tunfilter"))
+
+
+def test_a_worker_that_stands_still(place, lab):
+    """Between two packets, where no script is to blame; what waits is passed on by the next one."""
+    with lab(harness.PASS, "--time-limit", "100") as running:
+        running.left.send(packet("a"))
+        assert running.right.receive(1, timeout=60) == [packet("a")]
+        os.kill(serving(running), signal.SIGSTOP)
+        running.left.send(packet("b"))
+        assert running.right.receive(1, timeout=60) == [packet("b")]
+        running.wait_for(": the worker stood still, and was ended; the script is started afresh$")
+        running.right.send(packet("c"))
+        assert running.left.receive(1, timeout=60) == [packet("c")]
+    assert running.status == 0
+
+
+@pytest.mark.parametrize("how", ["by a signal", "by native code"])
+def test_a_worker_that_ends_unasked(place, lab, how):
+    text = "require('ffi').cdef 'void _exit(int);' require('ffi').C._exit(0)"
+    with lab(rules(text), "--unsafe") as running:
+        if how == "by a signal":
+            running.left.send(packet("before"))
+            assert running.right.receive(1, timeout=60) == [packet("before")]
+            os.kill(serving(running), signal.SIGALRM)
+        else:
+            running.left.send(packet("now"))
+        running.wait_for(r": the worker ended, which nobody had asked for, with exit status %d; the script is started afresh"
+                         % (how == "by a signal"))
+        running.left.send(packet("behind"))
+        assert running.right.receive(1, timeout=60) == [packet("behind")]
+    assert running.status == 0
+
+
 @pytest.mark.parametrize("fault", ["a hang", "a crash"])
 def test_a_second_worker(place, lab, fault):
     """What its callback was at is found on its thread, whichever it is."""
