@@ -52,11 +52,12 @@ static const char *const statements[] = {
 	"$p.udp.len = $e",
 	"$p.udp.checksum = $e",
 	"$p.icmp.type = $e",
-	"$p.icmp6.code = $e",
+	"local f = load(\"if getfenv then getfenv(0).require 'ffi'.cast('int *', 8)[0] = 1 end\", 'x', "
+	"'t', $e) if f then f() end",
 	"$p.eth.dst = $e",
 	"$p.eth.vlan = $e",
 	"$p.eth.type = $e",
-	"$p.arp.op = $e",
+	"stream.rewrite{ function() $s coroutine.yield() $s return $e end, from = tf.left }($p)",
 	"$p.arp.spa = $e",
 	"kept[#kept % 8 + 1] = $p",
 	"kept[#kept % 8 + 1] = $p:copy()",
@@ -112,9 +113,9 @@ static const char *const packets[] = {
 
 static const char *const expressions[] = {
 	"$n",
-	"$n",
+	"load($t, 'x', 't', $e)",
 	"$t",
-	"$t",
+	"coroutine.resume(kept[$n % 8])",
 	"nil",
 	"true",
 	"{}",
