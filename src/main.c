@@ -1,6 +1,8 @@
 /* tunfilter: joins two virtual network devices through a Lua script. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "app.h"
@@ -8,11 +10,25 @@
 #include "lab.h"
 #include "log.h"
 #include "options.h"
+#include "outputs.h"
 #include "privileges.h"
 #include "replay.h"
 #include "system.h"
 #include "test.h"
 #include "user.h"
+
+/* What a command had to say, if it could not: then this is its status. */
+static int end_output(const struct tf_options *options, int status)
+{
+	if (options->command == TF_COMMAND_RUN || options->command == TF_COMMAND_LAB || options->command == TF_COMMAND_ENTER)
+		return status; /* it is the script's, or the command's that ran in the lab */
+	errno = 0;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	tf_log(TF_LOG_ERROR, "standard output cannot be written%s%s: some of it is lost", errno ? ": " : "",
+	       errno ? strerror(errno) : "");
+	return TF_EXIT_SYSTEM;
+}
 
 static int run(int argc, char **argv)
 {
@@ -26,6 +42,8 @@ static int run(int argc, char **argv)
 	err = tf_options_parse(&options, argc, argv, &error);
 	if (err == 0 && options.script != NULL)
 		err = tf_user_choose(options.user, &error);
+	if (err == 0)
+		err = tf_outputs_check(&options, &error);
 	if (err < 0) {
 		tf_log(TF_LOG_ERROR, "%s", error.text);
 		tf_options_free(&options);
@@ -61,6 +79,7 @@ static int run(int argc, char **argv)
 		printf("tunfilter %s\n", TF_VERSION);
 		break;
 	}
+	status = end_output(&options, status);
 	tf_options_free(&options);
 	return status;
 }

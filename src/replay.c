@@ -67,32 +67,14 @@ static void list_callback(void *arg, const char *text)
 	tf_log(TF_LOG_INFO, "callback  %s", text);
 }
 
-static int refuse_names(const struct tf_options *options, struct tf_error *error)
-{
-	const char *capture = options->capture, *in = options->capture_in,
-		   *out = options->capture_out;
-
-	if (capture == NULL)
-		return 0;
-	if (out != NULL && (strcmp(capture, out) == 0 || tf_capture_same_file(capture, out)))
-		return tf_error_set(error, TF_EOPTION,
-				    "--capture and OUT are both %s: give one another name", out);
-	if (tf_capture_same_file(capture, in))
-		return tf_error_set(error, TF_EOPTION,
-				    "--capture would write over %s, which is read", in);
-	return 0;
-}
-
 /* IN as whoever we are, the others as whom the script will be; as tcpdump has it. */
 static int open_files(struct replay *replay, struct tf_error *error)
 {
 	const struct tf_options *options = replay->options;
 	struct tf_pcap_config config = {options->capture_in, options->capture_out,
 					options->left_nets, options->left_net_count};
-	int err = refuse_names(options, error);
+	int err = tf_pcap_open(&replay->device, &config, error);
 
-	if (err == 0)
-		err = tf_pcap_open(&replay->device, &config, error);
 	if (err < 0 || options->capture == NULL)
 		return err;
 	err = replay->capture_file = tf_capture_file(options->capture);

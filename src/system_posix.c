@@ -14,13 +14,13 @@ const int tf_system_table_signal = SIGUSR1;
 
 int tf_system_run(int (*run)(int argc, char **argv), int argc, char **argv)
 {
-	int fd;
-
-	/* The number of one that is closed would be a device's, for others to write to; libuv aborts over it. */
-	while ((fd = open(tf_system_null, O_RDWR)) >= 0 && fd <= STDERR_FILENO)
-		;
-	if (fd >= 0)
-		close(fd);
+	/*
+	 * The number of one that is closed would be a device's, for others to write to; libuv aborts over it. Standard
+	 * output refuses what is written to it, as if it were closed.
+	 */
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open(tf_system_null, fd == STDOUT_FILENO ? O_RDONLY : O_RDWR) < 0)
+			break;
 	signal(SIGPIPE, SIG_IGN); /* a reader that goes is an error of the write */
 	return run(argc, argv);
 }

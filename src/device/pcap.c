@@ -144,7 +144,8 @@ static int look_ahead(struct pcap *pcap)
 
 static int fail(struct pcap *pcap, int code)
 {
-	return tf_error_set(&pcap->error, code, "%s cannot be written: %s", pcap->config.out,
+	return tf_error_set(&pcap->error, code, "%s cannot be written: %s",
+			    strcmp(pcap->config.out, "-") == 0 ? "standard output" : pcap->config.out,
 			    uv_strerror(code));
 }
 
@@ -357,13 +358,6 @@ int tf_pcap_open(struct tf_device **out, const struct tf_pcap_config *config,
 	err = tf_capture_open(&pcap->reader, config->in, error);
 	if (err < 0)
 		goto fail;
-	if (config->out != NULL && tf_capture_same_file(config->in, config->out)) {
-		err = tf_error_set(
-			error, TF_EOPTION,
-			"%s is read and cannot be written at once: give OUT another name",
-			config->in);
-		goto fail;
-	}
 	look_ahead(pcap); /* where it fails, the first read says so */
 	if (pcap->state > 0) {
 		pcap->linktype = pcap->next.linktype;
