@@ -45,24 +45,35 @@ static int binding_call(lua_State *L)
 	return lua_gettop(L);
 }
 
-/* "12:00:01.123 ", local time. */
-static void add_time(luaL_Buffer *buffer)
+/* The time of day in ns since the epoch; of captures, the packets' own. */
+static int64_t time_of(const struct tf_script *script)
 {
 	uv_timeval64_t now = { 0, 0 };
+
+	if (script->captures)
+		return script->context.packet != NULL ? script->context.packet->stamp
+						      : script->epoch + (int64_t) (script->context.now * 1e9);
+	uv_gettimeofday(&now);
+	return now.tv_sec * 1000000000 + now.tv_usec * 1000;
+}
+
+/* "12:00:01.123 ", local time. */
+static void add_time(luaL_Buffer *buffer, int64_t stamp)
+{
 	struct tm tm = { 0 };
 	char text[32];
 
-	uv_gettimeofday(&now);
-	tf_system_local_time(now.tv_sec, &tm);
+	tf_system_local_time(stamp / 1000000000, &tm);
 	snprintf(text, sizeof(text), "%02d:%02d:%02d.%03d ", tm.tm_hour, tm.tm_min, tm.tm_sec,
-		 (int) (now.tv_usec / 1000));
+		 (int) (stamp % 1000000000 / 1000000));
 	luaL_addstring(buffer, text);
 }
 
 /* log(...): the arguments as print shows them, on one line with the time; what a terminal would obey is escaped. */
 static int binding_log(lua_State *L)
 {
-	const struct tf_listener *listener = &script_of(L)->listener;
+	const struct tf_script *script = script_of(L);
+	const struct tf_listener *listener = &script->listener;
 	int count = lua_gettop(L);
 	luaL_Buffer buffer;
 	size_t length;
@@ -79,7 +90,7 @@ static int binding_log(lua_State *L)
 	}
 	luaL_buffinit(L, &buffer);
 	if (listener->log == NULL)
-		add_time(&buffer);
+		add_time(&buffer, time_of(script));
 	for (int i = 1; i <= count; i++) {
 		const char *text = lua_tolstring(L, i, &length);
 

@@ -273,6 +273,7 @@ static void set_time(struct tf_pipeline *pipeline, struct tf_batch *batch)
 			reached = clock;
 		batch->packets[i].clock = reached;
 	}
+	tf_script_epoch(pipeline->config.script, pipeline->epoch);
 }
 
 static void process(struct tf_pipeline *pipeline, struct tf_batch *batch)

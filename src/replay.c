@@ -110,6 +110,7 @@ static int open_all(struct replay *replay, struct tf_error *error)
 	if (err < 0)
 		return err;
 	tf_script_offline(replay->script, 1);
+	tf_script_epoch(replay->script, tf_pcap_first(replay->device));
 	err = tf_script_load(replay->script, sides, replay->device->link, error);
 	if (err < 0)
 		return err;

@@ -521,6 +521,11 @@ void tf_script_offline(struct tf_script *script, int captures)
 	script->context.now = 0;
 }
 
+void tf_script_epoch(struct tf_script *script, int64_t epoch)
+{
+	script->epoch = epoch;
+}
+
 void tf_script_listen(struct tf_script *script, const struct tf_listener *listener)
 {
 	script->listener = *listener;

@@ -74,6 +74,9 @@ int tf_script_start(struct tf_script *script, struct tf_error *error);
  */
 void tf_script_offline(struct tf_script *script, int captures);
 
+/* Of captures: when the clock was 0, in ns since the epoch, for what the script logs. At any time. */
+void tf_script_epoch(struct tf_script *script, int64_t epoch);
+
 /* Who hears what a script says, instead of a person at standard error. */
 struct tf_listener {
 	void (*log)(void *arg, const char *line, size_t length); /* of tf.log, without time and newline */

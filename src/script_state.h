@@ -44,6 +44,7 @@ struct tf_script {
 	const char *scenario;	/* the title of the one that runs, or NULL */
 	uint8_t link; /* TF_LINK_…, from load on */
 	uint8_t captures; /* packets come from captures, whose link types may differ */
+	int64_t epoch;	  /* of captures: when the clock was 0, ns since the epoch */
 	struct tf_report report;
 	struct tf_listener listener; /* all NULL: there is none */
 };

@@ -257,8 +257,8 @@ function tf.counter(name) end
 ---@return number random
 function tf.random(m, n) end
 
---- Writes a line to standard error, with the time: what `tostring` gives for each argument, separated by tabs.
---- `print` does the same.
+--- Writes a line to standard error, with the time (under `replay` the capture's): what `tostring` gives for each
+--- argument, separated by tabs. `print` does the same.
 ---
 ---```lua
 ---local tf = require "tunfilter"

@@ -384,6 +384,13 @@ const char *tf_pcap_error(const struct tf_device *device)
 	return ((const struct pcap *)device)->error.text;
 }
 
+int64_t tf_pcap_first(const struct tf_device *device)
+{
+	const struct pcap *pcap = (const struct pcap *)device;
+
+	return pcap->state > 0 ? pcap->next.stamp : 0;
+}
+
 uint64_t tf_pcap_unseen(const struct tf_device *device)
 {
 	return ((const struct pcap *)device)->unseen;

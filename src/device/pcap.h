@@ -28,6 +28,9 @@ int tf_pcap_open(struct tf_device **out, const struct tf_pcap_config *config,
 /* The sentence of the error that a read or write of the device answered. */
 const char *tf_pcap_error(const struct tf_device *device);
 
+/* Before the first read: when the first packet came, ns since the epoch; 0 if there is none. */
+int64_t tf_pcap_first(const struct tf_device *device);
+
 /* Packets that no script sees (empty, or longer than TF_PACKET_MAX): written as they are. */
 uint64_t tf_pcap_unseen(const struct tf_device *device);
 

@@ -130,3 +130,23 @@ tf.on_stop(function() tf.log("timers", count) end)
         rest = run.stderr.read()
     assert run.returncode == 0, rest
     assert 1000 <= int(re.search(r"timers\t(\d+)", rest)[1]) < 1000000, rest
+
+
+def test_what_it_logs_has_the_times_of_the_capture(tmp_path):
+    packets = [IP(src="10.0.0.1", dst="10.0.0.2") / UDP(dport=9) for _ in range(2)]
+    for packet, time in zip(packets, (1700000000.25, 1700000010.5)):
+        packet.time = time
+    wrpcap(str(tmp_path / "in.pcap"), packets)
+    (tmp_path / "rules.lua").write_text("""
+local tf = require "tunfilter"
+print "top"
+tf.on_start(function() tf.log "start" end)
+tf.on_packet(function(pkt) tf.log("packet", pkt.number) end)
+tf.after(5, function() print "timer" end)
+tf.on_stop(function() print "stop" end)
+""")
+    done = subprocess.run([TUNFILTER, "replay", "rules.lua", "in.pcap", "-v"], cwd=tmp_path, text=True, capture_output=True,
+                          timeout=60, env=dict(os.environ, TZ="UTC"), check=True)
+    found = re.findall(r"^(\d\d:\d\d:\d\d\.\d+) +(\w+)", done.stderr, re.M)
+    assert found == [("22:13:20.250", "top"), ("22:13:20.250", "start"), ("22:13:20.250", "packet"), ("22:13:20.250000", "left"),
+                     ("22:13:25.250", "timer"), ("22:13:30.500", "packet"), ("22:13:30.500000", "left"), ("22:13:30.500", "stop")]
