@@ -291,7 +291,20 @@ tf.on_stop(function() tf.log(("seen %d batches %d from left %d"):format(seen, ba
 def test_under_load_both_directions_are_served_by_many_packets_a_wakeup(place):
     """Each side has 2,048 packets in its queue when the filter comes to run: none waits until the other has no more."""
     packet = bytes(IP(src="192.0.2.1", dst="192.0.2.2") / ICMP(type=8))
+    other = bytes(IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=1, dport=2))
+
+    def passes(source, target):
+        try:
+            source.send(other)
+        except OSError:  # the device is not up yet
+            return False
+        return target.receive_one(0.2)
+
     with harness.Run(place, IN_TURN) as running:
+        ports = running.left, running.right
+        for source, target in (ports, ports[::-1]):
+            harness.wait_until(lambda: passes(source, target))
+            target.drain(0.2)
         pids = processes(running.pid)
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
