@@ -333,6 +333,8 @@ static int start(struct tf_app *app, struct tf_error *error)
 	app->started = 1;
 	for (unsigned i = 0; i < app->count && err == 0; i++)
 		err = tf_worker_start(app->seats[i].worker, app->capture, error);
+	if (err == 0 && (tf_life_role(app->life) == TF_ROLE_FIRST || tf_life_role(app->life) == TF_ROLE_NEXT))
+		tf_script_warn(tf_worker_script(app->seats->worker));
 	if (err == 0 && tf_life_wait(app->life) < 0)
 		_Exit(TF_EXIT_OK); /* it has seen no packet, and nobody waits for it */
 	if (err == 0)

@@ -267,6 +267,8 @@ static uint64_t seed_of(const struct tf_options *options)
 /* [-0, +1]: the table `host`. */
 static void push_host(lua_State *L, struct tf_script *script)
 {
+	char folder[4096];
+
 	lua_newtable(L);
 	for (const luaL_Reg *reg = functions; reg->name != NULL; reg++) {
 		lua_pushlightuserdata(L, script);
@@ -277,6 +279,10 @@ static void push_host(lua_State *L, struct tf_script *script)
 	lua_setfield(L, -2, "seed");
 	lua_pushstring(L, script->options->script);
 	lua_setfield(L, -2, "script");
+	if (tf_system_link_folder(script->options->script, folder, sizeof(folder)) == 0) {
+		lua_pushstring(L, folder);
+		lua_setfield(L, -2, "link_folder");
+	}
 	lua_pushinteger(L, (lua_Integer) script->options->worker + 1);
 	lua_setfield(L, -2, "worker");
 	lua_pushboolean(L, script->options->unsafe);

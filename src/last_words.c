@@ -20,6 +20,13 @@ static const char *words_for(const char *doing)
 	return "the library";
 }
 
+static const char *dry;
+
+void tf_script_dry(const char *packet)
+{
+	dry = packet;
+}
+
 void tf_script_last_words(struct tf_script *script, char *text, size_t size)
 {
 	const struct tf_context *context = &script->context;
@@ -45,12 +52,19 @@ void tf_script_last_words(struct tf_script *script, char *text, size_t size)
 	if (packet == NULL || context->batch == NULL)
 		return;
 	used = strlen(text);
-	snprintf(text + used, size - used, "\n\tpacket %.0f from %s, %u bytes", packet->number,
-		 packet->from == TF_LEFT ? "left" : "right", packet->len);
+	if (dry != NULL)
+		snprintf(text + used, size - used, "\n\ton a dry run with %s", dry);
+	else
+		snprintf(text + used, size - used, "\n\tpacket %.0f from %s, %u bytes", packet->number,
+			 packet->from == TF_LEFT ? "left" : "right", packet->len);
 	/* What follows may fail where the packet was just being changed; then this much has been said. */
 	tf_packet_describe(packet, line, sizeof(line));
 	used = strlen(text);
 	snprintf(text + used, size - used, ": %s", line);
+	used = strlen(text);
+	if (dry == NULL && !context->offline && context->batch->count > 1)
+		snprintf(text + used, size - used, "\n\tlost with it, as they were read together: %u more",
+			 context->batch->count - 1);
 }
 
 void tf_script_last_place(struct tf_script *script, char *text, size_t size)

@@ -15,6 +15,7 @@
 
 #include "guard.h"
 #include "log.h"
+#include "system.h"
 #include "user.h"
 
 /* Sanitizers write files, look at processes and start them. */
@@ -99,6 +100,8 @@ static int limit_files(const struct tf_options *options)
 		return rules;
 	folder_of(options->script, folder, sizeof(folder));
 	tf_landlock_allow(rules, folder);
+	if (tf_system_link_folder(options->script, folder, sizeof(folder)) == 0)
+		tf_landlock_allow(rules, folder);
 	for (int i = 0; i < options->test_count; i++) {
 		folder_of(options->tests[i], folder, sizeof(folder));
 		tf_landlock_allow(rules, folder);

@@ -125,7 +125,10 @@ static int open_all(struct replay *replay, struct tf_error *error)
 	err = tf_pipeline_create(&replay->pipeline, &parts);
 	if (err < 0)
 		return tf_error_set(error, err, "out of memory");
-	return tf_script_start(replay->script, error);
+	err = tf_script_start(replay->script, error);
+	if (err == 0)
+		tf_script_warn(replay->script);
+	return err;
 }
 
 static void print_table(struct replay *replay)

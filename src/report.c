@@ -123,6 +123,13 @@ const char *tf_report_hint(const struct tf_script *script, const char *msg)
 	return "";
 }
 
+void tf_script_warn(const struct tf_script *script)
+{
+	if (script->L != NULL && script->label_count == 0)
+		tf_log(TF_LOG_WARNING, "%s registers no callback (tf.on_packet does): every packet is forwarded",
+		       script->options->script);
+}
+
 void tf_report_rest(struct tf_script *script)
 {
 	struct tf_report *report = &script->report;

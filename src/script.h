@@ -107,6 +107,9 @@ uint32_t tf_script_once(const struct tf_script *script);
 /* Calls on_stop's functions, for so many time limits in all; an error in one is reported and the next is called. */
 void tf_script_stop(struct tf_script *script, uint32_t limits);
 
+/* After start: warns of a script that registers no callback. */
+void tf_script_warn(const struct tf_script *script);
+
 /* Times that a callback or timer threw. */
 uint64_t tf_script_errors(const struct tf_script *script);
 
@@ -120,6 +123,9 @@ struct tf_outbox *tf_script_outbox(struct tf_script *script);
  */
 void tf_script_last_words(struct tf_script *script, char *text, size_t size);
 void tf_script_last_place(struct tf_script *script, char *text, size_t size);
+
+/* In this process packets are a dry run's, and this is the one at hand: what last_words calls it. */
+void tf_script_dry(const char *packet);
 
 /* "'name' (rules.lua:12)" or "rules.lua:12" for a packet's callback number; "" for 0. */
 const char *tf_script_callback(const struct tf_script *script, uint32_t callback);

@@ -8,7 +8,7 @@
 #include "supervisor_linux.h"
 
 #define WINDOW_NS 50000000u /* what was used in less time than that says nothing */
-#define SHARE	  10	    /* who has had this part of a processor was not starved: others have theirs */
+#define SHARE	  4	    /* who has had this part of a processor was not starved: others have theirs */
 
 /* A file of a process's, as a text; 0 or -1. */
 static int read_file(pid_t pid, const char *name, char *text, size_t size)
@@ -40,15 +40,21 @@ static int read_thread(pid_t pid, const struct tf_guard *guard, const char *name
 	return read_file(pid, path, text, size);
 }
 
-/* Nanoseconds of a processor; UINT64_MAX where it can't be told. */
-static uint64_t used_by(pid_t pid, const struct tf_guard *guard)
+/* Nanoseconds of a processor, and *waited for one; UINT64_MAX where it can't be told. */
+static uint64_t used_by(pid_t pid, const struct tf_guard *guard, uint64_t *waited)
 {
-	char text[128];
+	char text[128], *end;
+	uint64_t used;
 
-	return read_thread(pid, guard, "schedstat", text, sizeof(text)) < 0 ? UINT64_MAX : strtoull(text, NULL, 10);
+	*waited = 0;
+	if (read_thread(pid, guard, "schedstat", text, sizeof(text)) < 0)
+		return UINT64_MAX;
+	used = strtoull(text, &end, 10);
+	*waited = strtoull(end, NULL, 10);
+	return used;
 }
 
-/* It waits for what is not a processor, or is no more. */
+/* How it was found at this moment: one that sleeps waits for what is not a processor, or is no more. */
 static int sleeps(pid_t pid, const struct tf_guard *guard)
 {
 	char text[256];
@@ -66,20 +72,30 @@ void tf_usage_note(struct tf_usage *usage, pid_t pid, const struct tf_guards *gu
 		const struct tf_guard *guard = &guards->slot[i];
 		uint64_t entered = atomic_load(&guard->entered);
 
-		if (entered != atomic_load(&guard->left) && entered != usage[i].entered)
-			usage[i] = (struct tf_usage){entered, now, used_by(pid, guard)};
+		if (entered == atomic_load(&guard->left) || entered == usage[i].entered)
+			continue;
+		usage[i] = (struct tf_usage){.entered = entered, .seen = now};
+		usage[i].used = used_by(pid, guard, &usage[i].waited);
 	}
 }
 
 int tf_usage_excuses(const struct tf_usage *usage, pid_t pid, struct tf_guard *guard, uint64_t now, uint64_t most)
 {
-	uint64_t window = now - usage->seen, used;
+	uint64_t window = now - usage->seen, used, waited;
+	int asleep;
 
-	if (usage->entered != atomic_load(&guard->entered) || usage->used == UINT64_MAX || now >= usage->entered + most ||
-	    sleeps(pid, guard))
+	if (usage->entered != atomic_load(&guard->entered) || usage->used == UINT64_MAX || now >= usage->entered + most)
 		return 0;
-	used = used_by(pid, guard);
-	if (used == UINT64_MAX || (window >= WINDOW_NS && used - usage->used >= window / SHARE))
+	used = used_by(pid, guard, &waited);
+	if (used == UINT64_MAX)
+		return 0;
+	used -= usage->used;
+	waited -= usage->waited;
+	/* Between two short system calls it may be found asleep, and sleep is its own: all but what it waited for. */
+	asleep = sleeps(pid, guard);
+	if (asleep)
+		used = waited < window ? window - waited : 0;
+	if (used >= window / SHARE && (asleep || window >= WINDOW_NS))
 		return 0;
 	atomic_store(&guard->until, now + WINDOW_NS);
 	atomic_store(&guard->excused, usage->entered);

@@ -70,14 +70,14 @@ struct tf_life {
 /* What a call had used of a processor when it was first seen. */
 struct tf_usage {
 	uint64_t entered, seen; /* as struct tf_guard has it; when */
-	uint64_t used;		/* ns; UINT64_MAX: unknown */
+	uint64_t used, waited;	/* ns; used UINT64_MAX: unknown */
 };
 
 /* Sees who is inside; usage: TF_GUARD_SLOTS of them. */
 void tf_usage_note(struct tf_usage *usage, pid_t pid, const struct tf_guards *guards, uint64_t now);
 
 /*
- * Whether a call that is late wanted to run, or was stopped, and has had less than a tenth of a processor since it was
+ * Whether a call that is late wanted to run, or was stopped, and has had less than a quarter of a processor since it was
  * seen: 1, and it may stay a little longer, but no more than `most` ns in all.
  */
 int tf_usage_excuses(const struct tf_usage *usage, pid_t pid, struct tf_guard *guard, uint64_t now, uint64_t most);

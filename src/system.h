@@ -31,6 +31,11 @@ extern const int tf_system_table_signal;
 struct pcap *tf_system_open_capture(const void *bytes, size_t size, char *reason);
 
 /*
+ * The folder of the file that a link leads to, with the separator behind it. 0, or -1: path is no link to another folder.
+ */
+int tf_system_link_folder(const char *path, char *folder, size_t size);
+
+/*
  * Has writes to standard error or output (fd) not wait for who reads them, in this process and those that it forks, and
  * in no other that has the same terminal or pipe. 1: none does; 0: tf_system_takes has to be asked before each.
  */

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -71,4 +72,23 @@ int tf_system_takes(int fd, int ms)
 	struct pollfd out = {.fd = fd, .events = POLLOUT};
 
 	return poll(&out, 1, ms) > 0;
+}
+
+int tf_system_link_folder(const char *path, char *folder, size_t size)
+{
+	char *real = realpath(path, NULL), *behind = real != NULL ? strrchr(real, '/') : NULL;
+	const char *slash = strrchr(path, '/');
+	struct stat here, there;
+	int err = -1;
+
+	snprintf(folder, size, "%.*s", slash != NULL ? (int)(slash - path) + 1 : 2, slash != NULL ? path : "./");
+	if (behind != NULL && strlen(real) < size && stat(folder, &here) == 0) {
+		behind[1] = '\0';
+		if (stat(real, &there) == 0 && (here.st_ino != there.st_ino || here.st_dev != there.st_dev)) {
+			strcpy(folder, real);
+			err = 0;
+		}
+	}
+	free(real);
+	return err;
 }

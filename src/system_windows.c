@@ -138,3 +138,11 @@ int tf_system_takes(int fd, int ms)
 	(void)ms;
 	return 1;
 }
+
+int tf_system_link_folder(const char *path, char *folder, size_t size)
+{
+	(void)path;
+	(void)folder;
+	(void)size;
+	return -1;
+}

@@ -109,6 +109,7 @@ int tf_trial(const struct tf_options *options, uint8_t link, struct tf_error *er
 		err = check(stage, "no packet", error);
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && err == 0; i++)
 		for (int side = TF_LEFT; side <= TF_RIGHT && err == 0; side++) {
+			tf_script_dry(kinds[i].name);
 			tf_stage_inject(stage, side, bytes, make(&kinds[i], side, link, bytes));
 			if (kinds[i].rare)
 				tf_stage_forget(stage);
@@ -116,6 +117,7 @@ int tf_trial(const struct tf_options *options, uint8_t link, struct tf_error *er
 				err = check(stage, kinds[i].name, error);
 		}
 	if (err == 0 && link == TF_LINK_ETHERNET) {
+		tf_script_dry("an ARP packet");
 		tf_stage_inject(stage, TF_LEFT, arp, sizeof(arp));
 		err = check(stage, "an ARP packet", error);
 	}

@@ -109,6 +109,11 @@ local function make_require(folder, env, fallback)
       end
       local text, message
       if path then text, message = read(path) end
+      if path and not text and core.host.link_folder then -- beside what the script's name is a link to
+         local other = core.host.link_folder .. path:sub(#folder + 1)
+         text = read(other)
+         if text then path = other end
+      end
       if not text then
          if fallback then return fallback(name) end
          if package.loaded[name] or package.preload[name] then

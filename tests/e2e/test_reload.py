@@ -99,7 +99,8 @@ def test_a_file_that_it_requires_counts(place, lab):
     (HEADER + "tf.on_start(function() error 'no start' end)\n", "no start"),
     (HEADER + "tf.on_packet('icmp6', function(pkt) local x = pkt.tcp.sport end)\n",
      r"attempt to index field 'tcp'[^\x00]*\n\ton a dry run with a ping over IPv6"),
-    (HEADER + "tf.on_packet(function() while true do end end)\n", r"rules\d+\.lua:2 did not come back within 300 ms"),
+    (HEADER + "tf.on_packet('icmp', function() while true do end end)\n",
+     r"rules\d+\.lua:2 did not come back within 300 ms \(--time-limit\)\n\ton a dry run with a ping: IP 10"),
     (HEADER + "while true do end\n", "its top level did not come back within 3000 ms"),
 ])
 def test_one_that_does_not_load_changes_nothing(place, lab, text, words):
@@ -489,3 +490,34 @@ def test_a_worker_that_stands_still_in_a_reload(place, lab):
         assert len(running.right.receive(1, timeout=20)) == 1
         assert passes(running) == ["x2"]
     assert running.status == 0
+
+
+def test_a_script_without_a_callback(place, lab):
+    path = place.script(HEADER)
+    words = "%s registers no callback .*: every packet is forwarded" % path
+    with lab(path) as running:
+        running.wait_for("warning: " + words)
+        save(path, marks("2"))
+        running.wait_for("loaded anew")
+        assert len(re.findall(words, running.stderr)) == 1
+        save(path, HEADER + "-- nothing\n")
+        harness.wait_until(lambda: len(re.findall(words, running.stderr)) == 2)
+    capture = place.path / "empty.pcap"
+    capture.write_bytes(bytes.fromhex("d4c3b2a1020004000000000000000000ffff000065000000"))
+    assert re.search(words, harness.run(place, "replay", path, capture).stderr)
+
+
+def test_a_script_that_is_a_link_into_another_folder(place, lab):
+    """It is read where it lies, as are modules there and beside the link; a save there is noticed."""
+    real, part = place.file("real/rules.lua", marks("1") + 'require "part" require "other"\n'), place.file("real/part.lua", "")
+    other = place.file("links/other.lua", "")
+    path = other.with_name("rules.lua")
+    path.symlink_to("../real/rules.lua")
+    with lab(path) as running:
+        assert passes(running) == ["x1"]
+        save(real, marks("2") + 'require "part" require "other"\n')
+        running.wait_for("is loaded anew")
+        assert passes(running) == ["x2"]
+        save(part, "error 'seen'\n")
+        running.wait_for("part.lua:1: seen")
+        assert passes(running) == ["x2"]

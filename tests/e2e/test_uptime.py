@@ -361,3 +361,24 @@ def test_an_end_that_never_comes(place):
                            options=["--time-limit", "50"])
     assert done.returncode == 0
     assert "a function of tf.on_stop did not come back within 100 ms" in done.stderr
+
+
+def test_packets_that_were_read_together(place, lab):
+    """The message says how many are lost beside the one that a callback hung on, and the table counts them."""
+    script = HEADER + """tf.on_packet("udp", function(pkt)
+       local behind = os.clock() + 0.3
+       if pkt.payload == "first" then repeat until os.clock() > behind end
+       if pkt.payload == "now" then while true do end end
+    end)
+    """
+    with lab(script, "--time-limit", "2000", "--on-error", "forward", "--no-offload") as running:
+        running.left.send(packet("first"))
+        for number in range(20):
+            running.left.send(packet("now" if number == 0 else "other", number))
+        running.wait_for("is started afresh", 60)
+        running.left.send(packet("last"))
+        harness.wait_until(lambda: packet("last") in running.right.receive(1, timeout=1), 60)
+    lost = re.search("\n\tlost with it, as they were read together: (\\d+) more\n", running.stderr)
+    table = running.table()
+    assert table["errors"][0] == (int(lost[1]) if lost else 0) + 1
+    assert table["in"][0] == 22
