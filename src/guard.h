@@ -104,4 +104,10 @@ uint64_t tf_guards_end_late(struct tf_guards *guards, uint64_t now, uint64_t lim
  */
 void tf_guard_alarm(uint32_t limit, void (*last)(const char *what));
 
+/*
+ * In such a process, in a signal's handler: it has been asked to end, and a script that is inside has two seconds to
+ * come back. Where there are signals (guard_posix.c).
+ */
+void tf_guard_hurry(void);
+
 #endif

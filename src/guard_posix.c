@@ -12,8 +12,12 @@
 #include "script.h"
 #include "text.h"
 
+#define HURRY_NS 2000000000u /* to come back in, once the process was asked to end */
+
 static struct tf_guards guards;
 static uint64_t limit_ns, looked;
+static volatile sig_atomic_t watching;
+static uint64_t hurried; /* when it was asked, of uv_hrtime(); 0: it was not */
 static void (*last_call)(const char *what);
 
 /* The signal comes after so many nanoseconds. */
@@ -28,7 +32,7 @@ static void set_timer(uint64_t ns)
 
 static void ring(void)
 {
-	set_timer(limit_ns);
+	set_timer(limit_ns == 0 || (hurried > 0 && HURRY_NS < limit_ns) ? HURRY_NS : limit_ns);
 }
 
 /* What went wrong in `end` itself: what has been said has to do. */
@@ -83,12 +87,31 @@ static void exhausted(unsigned int slot, int refused)
 	end(slot, refused ? TF_GUARD_REFUSED : TF_GUARD_EXHAUSTED);
 }
 
+/* Those that were inside when the process was asked to end. */
+static void end_hurried(void)
+{
+	for (unsigned int i = 0; i < TF_GUARD_SLOTS; i++) {
+		uint64_t entered = atomic_load(&guards.slot[i].entered);
+
+		if (entered != 0 && entered <= hurried && entered != atomic_load(&guards.slot[i].left))
+			end(i, "did not come back when it was interrupted");
+	}
+	hurried = 0;
+}
+
 static void on_alarm(int number)
 {
-	uint64_t now = uv_hrtime(), next = tf_guards_end_late(&guards, now, limit_ns, looked, end);
+	uint64_t now = uv_hrtime(), next = 0, until;
 
 	(void)number;
+	if (limit_ns > 0)
+		next = tf_guards_end_late(&guards, now, limit_ns, looked, end);
 	looked = now;
+	until = hurried > 0 ? hurried + HURRY_NS : 0;
+	if (until > 0 && until <= now)
+		end_hurried();
+	else if (until > 0 && (next == 0 || next > until))
+		next = until;
 	if (next > 0)
 		set_timer(next > now ? next - now : 0);
 }
@@ -99,9 +122,16 @@ void tf_guard_alarm(uint32_t limit, void (*last)(const char *what))
 
 	last_call = last;
 	tf_guard_use(&guards, ring, exhausted);
-	if (limit == 0)
-		return;
-	limit_ns = (uint64_t)limit * 1000000;
 	sigaction(SIGALRM, &action, NULL);
-	atomic_store(&guards.asleep, 1);
+	limit_ns = (uint64_t)limit * 1000000;
+	watching = 1;
+	if (limit > 0)
+		atomic_store(&guards.asleep, 1);
+}
+
+void tf_guard_hurry(void)
+{
+	hurried = uv_hrtime();
+	if (watching)
+		ring();
 }

@@ -9,7 +9,8 @@
 
 /*
  * For commands without an event loop. From now on the first signal is remembered, and a read that
- * waits for a pipe or terminal answers UV_EINTR; the second one ends the program as ever.
+ * waits for a pipe or terminal answers UV_EINTR; the second one ends the program as ever, and so does a script that does
+ * not come back within two seconds, where tf_guard_alarm watches it.
  */
 void tf_interrupt_catch(void);
 

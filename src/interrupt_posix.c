@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "error.h"
+#include "guard.h"
 #include "log.h"
 
 #define PATIENCE    2	       /* seconds */
@@ -26,6 +27,7 @@ static void on_signal(int number)
 {
 	(void)number;
 	interrupted = 1;
+	tf_guard_hurry();
 }
 
 /* Has the signals handled so, but SIGHUP where nohup had it ignored. */

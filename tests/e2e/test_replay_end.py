@@ -150,3 +150,21 @@ tf.on_stop(function() print "stop" end)
     found = re.findall(r"^(\d\d:\d\d:\d\d\.\d+) +(\w+)", done.stderr, re.M)
     assert found == [("22:13:20.250", "top"), ("22:13:20.250", "start"), ("22:13:20.250", "packet"), ("22:13:20.250000", "left"),
                      ("22:13:25.250", "timer"), ("22:13:30.500", "packet"), ("22:13:30.500000", "left"), ("22:13:30.500", "stop")]
+
+
+@pytest.mark.parametrize(["rules", "limit"], [("print 'inside' while true do end", "3000"),
+                                              ("tf.on_packet(function() print 'inside' while true do end end)", "0")])
+def test_an_interrupt_ends_a_script_that_does_not_come_back(tmp_path, rules, limit):
+    wrpcap(str(tmp_path / "in.pcap"), [IP(src="10.0.0.1", dst="10.0.0.2") / UDP(dport=9)])
+    (tmp_path / "rules.lua").write_text('local tf = require "tunfilter"\n' + rules)
+    with subprocess.Popen([TUNFILTER, "replay", "rules.lua", "in.pcap", "--time-limit", limit], cwd=tmp_path, text=True,
+                          stderr=subprocess.PIPE) as run:
+        try:
+            for line in run.stderr:
+                if "inside" in line:
+                    break
+            run.send_signal(signal.SIGINT)
+            assert run.wait(timeout=60) == 1
+        finally:
+            run.kill()
+        assert "did not come back when it was interrupted" in run.stderr.read()
