@@ -8,12 +8,8 @@
 #include "log.h"
 #include "script_state.h"
 
-/* The stack between calls. */
-enum { SLOT_HANDLER = 1, SLOT_RUNTIME, SLOT_CHUNK, SLOT_RUN, SLOT_STEP, SLOT_TOP = SLOT_STEP };
-
 #define NEVER	       1e300
 #define TICK_TIMERS    1000 /* timers that one turn of the loop runs; the rest have the next */
-#define COPY_MAX       (200u << 20) /* bytes of tf.keep and flows */
 #define STEPS_MAX      2000 /* functions for several callbacks: a MiB or two of text, bytecode and machine code */
 
 static double clock_now(void)
@@ -76,11 +72,7 @@ static void exhausted(void *arg, int refused)
 	tf_guard_exhausted(((struct tf_script *) arg)->guard, refused);
 }
 
-/*
- * [-args, +results] Calls runtime[name] protected, for at most so many limits. 0, or lua_pcall's status with the message
- * on top.
- */
-static int call_within(struct tf_script *script, uint32_t limits, const char *name, int args, int results)
+int tf_script_call(struct tf_script *script, uint32_t limits, const char *name, int args, int results)
 {
 	lua_State *L = script->L;
 	int status;
@@ -97,7 +89,7 @@ static int call_within(struct tf_script *script, uint32_t limits, const char *na
 /* Where no packet waits. */
 static int call(struct tf_script *script, const char *name, int args, int results)
 {
-	return call_within(script, TF_GUARD_PATIENCE, name, args, results);
+	return tf_script_call(script, TF_GUARD_PATIENCE, name, args, results);
 }
 
 /* Protected: fills the slots. */
@@ -282,7 +274,7 @@ void tf_script_counters(struct tf_script *script, void (*counter)(void *arg, con
 
 	if (script->L == NULL)
 		return;
-	if (call_within(script, 1, "counters", 0, 1) != 0) {
+	if (tf_script_call(script, 1, "counters", 0, 1) != 0) {
 		lua_settop(L, SLOT_TOP);
 		return;
 	}
@@ -294,67 +286,6 @@ void tf_script_counters(struct tf_script *script, void (*counter)(void *arg, con
 		lua_settop(L, SLOT_TOP + 1);
 	}
 	lua_settop(L, SLOT_TOP);
-}
-
-/* What may be copied out of Lua: on the way there are up to four copies. */
-static size_t room_to_copy(struct tf_allocator *allocator)
-{
-	if (allocator->limit == SIZE_MAX)
-		return COPY_MAX;
-	if (allocator->used > allocator->limit / 2)
-		tf_allocator_collect(allocator); /* much of it may be garbage */
-	return allocator->used < allocator->limit ? (allocator->limit - allocator->used) / 4 : 0;
-}
-
-int tf_script_save(struct tf_script *script, void (*put)(void *arg, const void *bytes, size_t n), void *arg)
-{
-	lua_State *L = script->L;
-	const char *text = "", *left_out;
-	size_t n = 0;
-	int err = 0;
-
-	if (L == NULL) {
-		put(arg, "", 0);
-		return 0;
-	}
-	lua_pushnumber(L, script->options->time_limit / 2e3);
-	lua_pushnumber(L, (lua_Number) room_to_copy(&script->allocator));
-	err = call_within(script, 1, "save", 2, 2);
-	if (err != 0) {
-		tf_log(TF_LOG_WARNING, "tf.keep is not handed over: %s", lua_tostring(L, -1));
-	} else {
-		text = lua_tolstring(L, -2, &n);
-		left_out = lua_tostring(L, -1);
-		if (left_out != NULL)
-			tf_log(TF_LOG_WARNING,
-			       "tf.keep: '%.80s' is not handed over: only strings, numbers, booleans and tables of them are",
-			       left_out);
-	}
-	put(arg, text, n);
-	lua_settop(L, SLOT_TOP);
-	return err != 0 ? TF_ESCRIPT : 0;
-}
-
-static void hand(struct tf_script *script, uint32_t limits, const char *name, const char *text, size_t n)
-{
-	lua_State *L = script->L;
-
-	if (L == NULL || n == 0)
-		return;
-	lua_pushlstring(L, text, n);
-	if (call_within(script, limits, name, 1, 0) != 0)
-		tf_log(TF_LOG_WARNING, "tf.keep is not taken over: %s", lua_tostring(L, -1));
-	lua_settop(L, SLOT_TOP);
-}
-
-void tf_script_begin(struct tf_script *script, const char *text, size_t n)
-{
-	hand(script, TF_GUARD_PATIENCE, "begin", text, n);
-}
-
-void tf_script_take(struct tf_script *script, const char *text, size_t n)
-{
-	hand(script, 1, "take", text, n);
 }
 
 int tf_script_start(struct tf_script *script, struct tf_error *error)

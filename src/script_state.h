@@ -1,4 +1,7 @@
-/* The inside of a script, for the files that are part of it: script.c, context.c, report.c, last_words.c and binding*.c. */
+/*
+ * The inside of a script, for the files that are part of it: script.c, script_pass.c, context.c, report.c,
+ * last_words.c and binding*.c.
+ */
 #ifndef TF_SCRIPT_STATE_H
 #define TF_SCRIPT_STATE_H
 
@@ -48,6 +51,15 @@ struct tf_script {
 	struct tf_report report;
 	struct tf_listener listener; /* all NULL: there is none */
 };
+
+/* The stack of L between calls. */
+enum { SLOT_HANDLER = 1, SLOT_RUNTIME, SLOT_CHUNK, SLOT_RUN, SLOT_STEP, SLOT_TOP = SLOT_STEP };
+
+/*
+ * [-args, +results] Calls runtime[name] protected, for at most so many time limits. 0, or lua_pcall's status with the
+ * message on top; script.c.
+ */
+int tf_script_call(struct tf_script *script, uint32_t limits, const char *name, int args, int results);
 
 /* Opens the libraries and makes the module table that the library's core.lua gets; binding.c. */
 int tf_binding_open(lua_State *L);
