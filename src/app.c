@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "address.h"
 #include "capture_write.h"
 #include "handover.h"
 #include "interrupt.h"
@@ -198,6 +199,24 @@ static void start_lines(struct tf_app *app)
 		       "use `tunfilter lab`");
 }
 
+/* A host takes a packet from its own address for a forged one, and drops it. */
+static void warn_of_addresses(const struct tf_device_spec *left, const struct tf_device_spec *right)
+{
+	char text[TF_IP6_TEXT_MAX];
+
+	for (uint32_t i = 0; i < left->address_count; i++)
+		for (uint32_t j = 0; j < right->address_count; j++) {
+			const struct tf_prefix *one = &left->addresses[i], *other = &right->addresses[j];
+
+			if (one->family != other->family ||
+			    memcmp(one->bytes, other->bytes, one->family == 4 ? 4 : 16) != 0)
+				continue;
+			uv_inet_ntop(one->family == 4 ? AF_INET : AF_INET6, one->bytes, text, sizeof(text));
+			tf_log(TF_LOG_WARNING, "left and right both have the address %s: neither can reach the other there",
+			       text);
+		}
+}
+
 static int open_devices(struct tf_app *app, struct tf_error *error)
 {
 	const struct tf_device_spec *specs = app->options->device;
@@ -206,6 +225,7 @@ static int open_devices(struct tf_app *app, struct tf_error *error)
 		return tf_error_set(error, TF_EOPTION,
 				    "--left and --right: one carries IP packets (tun), the other "
 				    "Ethernet frames (tap); give both the same kind");
+	warn_of_addresses(&specs[TF_LEFT], &specs[TF_RIGHT]);
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++) {
 		struct tf_device **first = &app->seats->device[side];
 		struct tf_error reason = {0};

@@ -15,7 +15,7 @@ const char tf_options_help[] =
 	"  tunfilter enter left|right [-- COMMAND]          inside a running lab\n"
 	"  tunfilter replay RULES.lua IN.pcap [OUT.pcap]    the same script on a capture\n"
 	"  tunfilter test RULES.lua TESTS.lua...            scenarios for a script\n"
-	"  tunfilter check RULES.lua                        try it on a packet of each kind, start nothing\n"
+	"  tunfilter check RULES.lua                        show it a packet of each kind\n"
 	"  tunfilter check --jit RULES.lua [IN.pcap]        what of it runs compiled\n"
 	"  tunfilter doctor                                 what this machine lacks\n"
 	"\n"
@@ -316,9 +316,14 @@ static int read_option(struct tf_options *options, struct words *words, char **a
 		if (!strcmp(name, option_names[option]) ||
 		    (rules[option].letter && !strcmp(name, rules[option].letter)))
 			break;
+	if (option == OPTIONS && word[1] != '-' && word[2] && strspn(word + 1, "vqhV") == strlen(word + 1))
+		return tf_error_set(error, TF_EOPTION, "unknown option '%.200s' (one by one: -%c -%c)", word, word[1],
+				    word[2]);
 	if (option == OPTIONS)
 		return tf_error_set(error, TF_EOPTION, "unknown option '%.200s'%s", word,
 				    hint(text, name, option_names));
+	if ((option == LEFT || option == RIGHT) && words->seen & 1 << option)
+		return tf_error_set(error, TF_EOPTION, "%s is given twice", name);
 	words->seen |= 1 << option;
 	if (!rules[option].value && value)
 		return tf_error_set(error, TF_EOPTION, "%s takes no value, as in '%.200s'", name,
@@ -451,6 +456,23 @@ static int check_seen(const struct tf_options *options, int seen, struct tf_erro
 	return 0;
 }
 
+/* What two devices that were asked for cannot both be. Lab has a namespace a side. */
+static int check_devices(const struct tf_options *options, int seen, struct tf_error *error)
+{
+	const struct tf_device_spec *left = &options->device[TF_LEFT], *right = &options->device[TF_RIGHT];
+
+	if (!(seen & 1 << LEFT) || !(seen & 1 << RIGHT))
+		return 0;
+	if (tf_device_spec_link(left) != tf_device_spec_link(right))
+		return tf_error_set(error, TF_EOPTION, "--left is a %s and --right a %s: give both the same kind",
+				    left->kind, right->kind);
+	if (options->command == TF_COMMAND_RUN && left->name[0] && !strcmp(left->name, right->name) &&
+	    !strcmp(left->netns, right->netns))
+		return tf_error_set(error, TF_EOPTION, "--left and --right are both %s: each needs a name of its own",
+				    left->name);
+	return 0;
+}
+
 static int parse(struct tf_options *options, int argc, char **argv, struct tf_error *error)
 {
 	struct words words = {0};
@@ -490,6 +512,8 @@ static int parse(struct tf_options *options, int argc, char **argv, struct tf_er
 	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
 		options->device[side].queues = options->workers;
 	status = check_seen(options, words.seen, error);
+	if (!status)
+		status = check_devices(options, words.seen, error);
 	return status ? status : read_words(options, &words, error);
 }
 

@@ -310,3 +310,12 @@ def test_a_callback_that_the_script_has_not_written_has_the_line_of_its_registra
                           f"tf.on_packet({callback})\n", "rules.lua")
     done = harness.run(place, "check", script)
     assert re.search(r"^callback  \S*rules\.lua:4: every packet$", done.stdout, re.M), done.stdout
+
+
+def test_two_hosts_with_one_address_are_warned_of(place):
+    script = place.script(harness.PASS)
+    for words in (["--right", "tun,address=10.77.0.1/24"], ["--left", "tun,address=10.9.0.1/24", "--right", "tun,address=10.9.0.1/24"]):
+        done = harness.run(place, "lab", script, *words, "--", "true")
+        assert done.returncode == 0 and done.stderr.count("warning: left and right both have the address 10.") == 1, done.stderr
+    done = harness.run(place, "lab", script, "--", "true")
+    assert "warning" not in done.stderr

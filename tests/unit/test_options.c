@@ -104,7 +104,7 @@ static void reads_options(void **state)
 	assert_null(options.command_argv);
 	tf_options_free(&options);
 
-	take("--left tap:in,mtu=1400 rules.lua --right=tun:out,address=10.0.0.1/24 --on-error "
+	take("--left tap:in,mtu=1400 rules.lua --right=tap:out,address=10.0.0.1/24 --on-error "
 	     "forward "
 	     "--stats 2.5 --no-offload --unsafe --verbose");
 	assert_string_equal(options.device[TF_LEFT].kind, "tap");
@@ -120,7 +120,7 @@ static void reads_options(void **state)
 	assert_int_equal(options.quiet, 0);
 	tf_options_free(&options);
 
-	take("-q --workers 64 --spin 1000000 rules.lua --stats=86400 --on-error=forward --on-error=drop --left tap --left "
+	take("-q --workers 64 --spin 1000000 rules.lua --stats=86400 --on-error=forward --on-error=drop --left "
 	     "tun");
 	assert_int_equal(options.quiet, 1);
 	assert_true(options.stats_seconds == 86400);
@@ -208,7 +208,8 @@ static void refuses(void **state)
 		{"rules.lua -version", "'-version'|did you mean --version?"},
 		{"rules.lua --frobnicate x", "unknown option '--frobnicate'; see"},
 		{"rules.lua -x", "unknown option '-x'"},
-		{"rules.lua -vq", "unknown option '-vq'"},
+		{"rules.lua -vq", "unknown option '-vq' (one by one: -v -q)"},
+		{"rules.lua -vx", "unknown option '-vx'; see"},
 		{"rules.lua -v=1", "unknown option '-v=1'"},
 		{"rules.lua --=1", "unknown option '--=1'"},
 		{"rules.lua --unsafe=yes", "--unsafe takes no value|'--unsafe=yes'"},
@@ -247,6 +248,12 @@ static void refuses(void **state)
 		{"check rules.lua -v", "--verbose is not an option of check, but of run"},
 		{"doctor -q", "--quiet is not an option of doctor, but of run"},
 		{"rules.lua -v -q", "--verbose and --quiet"},
+		{"rules.lua --left tap --left tun", "--left is given twice"},
+		{"rules.lua --left tap --right tun", "--left is a tap and --right a tun|same kind"},
+		{"lab rules.lua --left tun --right tap", "same kind"},
+		{"check rules.lua --left tun --right tap", "same kind"},
+		{"rules.lua --left tun:a --right tun:a", "both a"},
+		{"rules.lua --left tun:a,netns=x --right tun:a,netns=x", "both a"},
 	};
 
 	(void)state;
