@@ -212,13 +212,71 @@ static void finds_the_nearest(void **state)
 	assert_null(tf_error_nearest("left", &words[6]));
 }
 
+/* As much as there is, at the reader's end. */
+static size_t take_all(int fd, char *bytes, size_t size)
+{
+	size_t used = 0;
+	ssize_t n;
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	while ((n = read(fd, bytes + used, size - 1 - used)) > 0)
+		used += (size_t)n;
+	bytes[used] = '\0';
+	return used;
+}
+
+static int lines_of(const char *text)
+{
+	int lines = 0;
+
+	for (; *text; text++)
+		lines += *text == '\n';
+	return lines;
+}
+
+/* A pipe can be opened anew, a socket cannot. Whoever else has it still waits. */
+static void counts_what_nobody_reads(void **state)
+{
+	enum { LINES = 20000 };
+	static char got[4 << 20];
+	_Atomic uint32_t lost;
+	unsigned int told;
+
+	(void)state;
+	for (int socket = 0; socket < 2; socket++) {
+		int ends[2], other;
+
+		atomic_store(&lost, 0);
+		assert_int_equal(socket ? socketpair(AF_UNIX, SOCK_STREAM, 0, ends) : pipe(ends), 0);
+		other = dup(ends[1]);
+		catch_stderr(ends[1]);
+		tf_log_live(&lost);
+		for (int i = 0; i < LINES; i++)
+			tf_log(TF_LOG_ERROR, "%0100d", i);
+		assert_false(fcntl(other, F_GETFL) & O_NONBLOCK);
+		assert_true(atomic_load(&lost) > 0);
+		take_all(ends[0], got, sizeof(got));
+		told = (unsigned int)lines_of(got) + atomic_load(&lost);
+		assert_true(told == LINES);
+		told = atomic_load(&lost);
+		tf_log(TF_LOG_ERROR, "the end");
+		assert_int_equal(atomic_load(&lost), 0);
+		release_stderr();
+		take_all(ends[0], got, sizeof(got));
+		assert_non_null(strstr(got, "lines were lost here: nobody read them\ntunfilter: error: the end\n"));
+		assert_int_equal(strtoul(strstr(got, "tunfilter: ") + 11, NULL, 10), told);
+		close(other);
+		close(ends[0]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(writes_a_line_at_once), cmocka_unit_test(writes_any_length),
 		cmocka_unit_test(keeps_to_the_level),	 cmocka_unit_test(colours_terminals_only),
 		cmocka_unit_test(names_errors),		 cmocka_unit_test(keeps_errors),
-		cmocka_unit_test(finds_the_nearest),
+		cmocka_unit_test(finds_the_nearest),	 cmocka_unit_test(counts_what_nobody_reads), /* the last: it stays so */
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
