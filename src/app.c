@@ -96,7 +96,7 @@ static void add_to_table(struct tf_worker *worker, struct tf_worker_job *job)
 	uv_mutex_lock(&app->mutex);
 	tf_tally_add(&app->tally, tf_worker_pipeline(worker));
 	if (--app->telling == 0) {
-		tf_tally_print(&app->tally);
+		tf_tally_print(&app->tally, 0);
 		tf_tally_clear(&app->tally);
 	}
 	uv_mutex_unlock(&app->mutex);
@@ -362,6 +362,10 @@ static int start(struct tf_app *app, struct tf_error *error)
 	if (err == 0 && app->options->stats_seconds > 0) {
 		uint64_t period = (uint64_t)(app->options->stats_seconds * 1000);
 
+		for (unsigned i = 0; i < app->count; i++)
+			tf_tally_add(&app->tally, tf_worker_pipeline(app->seats[i].worker));
+		tf_tally_mark(&app->tally);
+		tf_tally_clear(&app->tally);
 		uv_timer_start(&app->stats_timer, on_stats_timer, period, period ? period : 1);
 	}
 	return err;
@@ -420,7 +424,7 @@ static void close_workers(struct tf_app *app)
 	if (!app->handing)
 		tf_log_patience(LAST_LINES_MS);
 	if (app->served && !app->options->quiet && !app->handing)
-		tf_tally_print(&app->tally);
+		tf_tally_print(&app->tally, 1);
 	tf_tally_clear(&app->tally);
 	close_handles(app);
 	for (unsigned i = 0; i < app->count; i++)

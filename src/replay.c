@@ -136,7 +136,7 @@ static void print_table(struct replay *replay)
 	struct tf_tally tally = {0};
 
 	tf_tally_add(&tally, replay->pipeline);
-	tf_tally_print(&tally);
+	tf_tally_print(&tally, 1);
 	tf_tally_clear(&tally);
 }
 

@@ -76,13 +76,15 @@ static void add_packets(struct tf_text *text, const char *name, uint64_t left, u
 
 static void add_rates(struct tf_text *text, const struct tf_stats *stats, double elapsed)
 {
-	int side;
+	double seconds = elapsed > stats->since ? elapsed - stats->since : elapsed;
 
 	tf_text_add(text, "%-*s", NAME_WIDTH, "in/s");
-	for (side = 0; side < 2; side++)
-		tf_text_add(text, " %*.0f %*.0f", PACKETS_WIDTH,
-			    (double)stats->direction[side].in.packets / elapsed, BYTES_WIDTH,
-			    (double)stats->direction[side].in.bytes / elapsed);
+	for (int side = 0; side < 2; side++) {
+		const struct tf_count *in = &stats->direction[side].in, *before = &stats->before[side];
+
+		tf_text_add(text, " %*.0f %*.0f", PACKETS_WIDTH, (double)(in->packets - before->packets) / seconds,
+			    BYTES_WIDTH, (double)(in->bytes - before->bytes) / seconds);
+	}
 	tf_text_add(text, "\n%-*s %*.1f\n", NAME_WIDTH, "seconds", PACKETS_WIDTH, elapsed);
 }
 

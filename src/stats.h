@@ -25,7 +25,7 @@ struct tf_direction {
 	struct tf_count malformed;   /* of those in: not well-formed, whatever the verdict */
 	struct tf_count waiting;     /* the device has read them, and they are not in yet */
 	uint64_t invalid;	     /* of those to be written to the far side: refused before the write */
-	uint64_t lost;		     /* likewise: the far device was down, full, or failed */
+	uint64_t lost;		     /* likewise: the far device was down, full, or failed; or held still at the end */
 	uint64_t kernel_dropped;     /* by the system before we could read them */
 };
 
@@ -35,6 +35,9 @@ struct tf_stats {
 	double started;			  /* seconds, monotonic */
 	double number;			  /* of the last packet that was read */
 };
+	/* For the rates of a table: what had come in from each side by then, in seconds; 0 since the start. No part of a sum. */
+	struct tf_count before[2];
+	double since;
 
 /*
  * What came in, or was about to, and was never judged, since the process that had it died, counts as errors. A number
@@ -48,7 +51,7 @@ void tf_stats_add(struct tf_stats *sum, const struct tf_stats *one);
 /*
  * Writes the table: at most size bytes with the final 0; the length written. left and right are the
  * devices' names, shortened and made printable where they must be. elapsed is in seconds, for the
- * rates; 0 leaves them out.
+ * rates, which are of the time from stats->since on; 0 leaves them out.
  *
  * A line a row, 79 characters wide until numbers pass 13 and 17 digits. First word: in, forwarded,
  * dropped, replied, held, errors, sent, malformed, invalid, lost, kernel-dropped, in/s. Then packets and

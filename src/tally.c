@@ -13,6 +13,12 @@ struct tf_tally_counter {
 	double value;
 };
 
+/* The table before: what had come in by then. */
+static struct {
+	struct tf_count in[2];
+	double time; /* of uv_hrtime(), seconds; 0: there was none */
+} last;
+
 /* The counters of one script, while they are added. */
 struct adding {
 	struct tf_tally *tally;
@@ -60,12 +66,25 @@ void tf_tally_add(struct tf_tally *tally, struct tf_pipeline *pipeline)
 	tf_script_counters(tf_pipeline_script(pipeline), add_counter, &adding);
 }
 
-void tf_tally_print(const struct tf_tally *tally)
+void tf_tally_mark(const struct tf_tally *tally)
+{
+	for (int side = 0; side < 2; side++)
+		last.in[side] = tally->stats.direction[side].in;
+	last.time = (double)uv_hrtime() / 1e9;
+}
+
+void tf_tally_print(struct tf_tally *tally, int whole)
 {
 	double elapsed = (double)uv_hrtime() / 1e9 - tally->stats.started;
 	char text[4096];
-	size_t length = tf_stats_table(&tally->stats, "left", "right", elapsed, text, sizeof(text));
+	size_t length;
 
+	if (!whole && last.time > tally->stats.started) {
+		memcpy(tally->stats.before, last.in, sizeof(last.in));
+		tally->stats.since = last.time - tally->stats.started;
+	}
+	tf_tally_mark(tally);
+	length = tf_stats_table(&tally->stats, "left", "right", elapsed, text, sizeof(text));
 	tf_log_write(text, length);
 	for (uint32_t i = 0; i < tally->count; i++) {
 		int used = snprintf(text, sizeof(text), "counter  %-40s %.14g\n",

@@ -17,8 +17,14 @@ struct tf_tally {
 /* Adds what a pipeline and its script have counted; on the thread that they belong to. */
 void tf_tally_add(struct tf_tally *tally, struct tf_pipeline *pipeline);
 
-/* Prints the table, and a line a counter: "counter  name  value". */
-void tf_tally_print(const struct tf_tally *tally);
+/*
+ * Prints the table, and a line a counter: "counter  name  value". Its rates are of the time since the table before, or the
+ * mark; of all the time where whole.
+ */
+void tf_tally_print(struct tf_tally *tally, int whole);
+
+/* In a process that takes a run over: the next table's rates are of the time from now on. */
+void tf_tally_mark(const struct tf_tally *tally);
 
 /* Forgets all, so that it can be added to again; what is left needs no freeing. */
 void tf_tally_clear(struct tf_tally *tally);

@@ -82,10 +82,12 @@ def test_sigusr1_prints_a_table_and_the_run_goes_on(place):
 def test_a_table_every_so_often(lab):
     with lab(harness.PASS, "--stats", "0.2") as running:
         running.left.send(datagram(1))
-        harness.wait_until(lambda: len(harness.tables(running.stderr)) >= 3)
+        harness.wait_until(lambda: [table["in"] for table in harness.tables(running.stderr)].count([1, 0]) >= 3)
     for table in harness.tables(running.stderr):
         harness.check_sums(table)
     assert running.table()["in"] == [1, 0]
+    rates = re.findall(r"^in/s +(\d+)", running.stderr, re.M)[:-1]  # each of its own time
+    assert len(rates) >= 3 and len([rate for rate in rates if rate != "0"]) == 1, rates
 
 
 @pytest.mark.parametrize("number, options", [(signal.SIGINT, []), (signal.SIGTERM, []), (signal.SIGHUP, ["--no-reload"])])

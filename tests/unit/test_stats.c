@@ -95,6 +95,11 @@ static void rows_hold_exact_numbers(void **state)
 	check_row(table, "lost", "41", "-", "42", "-");
 	check_row(table, "kernel-dropped", "51", "-", "52", "-");
 	check_row(table, "in/s", "100", "8400", "100", "8400");
+	stats.before[TF_LEFT] = (struct tf_count){900, 74000};
+	stats.before[TF_RIGHT] = (struct tf_count){1001, 84001};
+	stats.since = 8;
+	tf_stats_table(&stats, "tun0", "tun1", 10, table, sizeof(table));
+	check_row(table, "in/s", "50", "5000", "0", "0");
 	assert_int_equal(row(table, "seconds", words), 2);
 	assert_string_equal(words[1], "10.0");
 	assert_int_equal(row(table, "callback-errors", words), 2);
