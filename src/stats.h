@@ -34,10 +34,10 @@ struct tf_stats {
 	uint64_t callback_errors;	  /* times that a callback or timer threw */
 	double started;			  /* seconds, monotonic */
 	double number;			  /* of the last packet that was read */
-};
 	/* For the rates of a table: what had come in from each side by then, in seconds; 0 since the start. No part of a sum. */
 	struct tf_count before[2];
 	double since;
+};
 
 /*
  * What came in, or was about to, and was never judged, since the process that had it died, counts as errors. A number
