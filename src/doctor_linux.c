@@ -112,9 +112,9 @@ void tf_doctor_tun(int error_number, char *text, size_t size)
 		snprintf(text, size, NODE " has no driver behind it: `sudo modprobe tun` loads it");
 	} else if (error_number == EACCES && stat(NODE, &st) == 0) {
 		snprintf(text, size,
-			 "may not open " NODE " (mode %04o): `sudo chmod 0666 " NODE
-			 "` allows it to all users, which is harmless: each still needs the "
-			 "rights to make a device",
+			 "may not open " NODE " (mode %04o): start the program with sudo; or `sudo chmod 0666 " NODE
+			 "` allows it to all users, so that a lab needs no root, which is harmless: each still needs "
+			 "the rights to make a device",
 			 st.st_mode & 07777);
 	} else if (error_number == EPERM) {
 		snprintf(text, size,

@@ -202,6 +202,8 @@ static int step(struct lab *lab)
 {
 	uint64_t now = tf_now_ms();
 
+	if (lab->phase == WAITING && lab->right && now >= lab->deadline && !tf_lab_listens())
+		tf_log(TF_LOG_WARNING, "nothing listens on the right after %d s: going on", LISTEN_MS / 1000);
 	if (lab->phase == WAITING && (!lab->right || now >= lab->deadline || tf_lab_listens())) {
 		lab->phase = RUNNING;
 		lab->deadline = 0;

@@ -29,6 +29,7 @@ struct replay {
 	struct tf_pipeline *pipeline;
 	uint64_t drawn; /* uv_hrtime() of the last drawing of the bar, 0: there is none */
 	int failed;	/* a code: OUT cannot be written, which has been said */
+	int wants_right; /* a callback is for packets from the right only */
 };
 
 static void on_gone(void *arg, struct tf_device *device, int code)
@@ -63,7 +64,11 @@ static void draw_progress(struct replay *replay)
 
 static void list_callback(void *arg, const char *text)
 {
-	(void)arg;
+	static const char from_right[] = ", from right";
+	struct replay *replay = arg;
+	size_t length = strlen(text), n = sizeof(from_right) - 1;
+
+	replay->wants_right |= length > n && strcmp(text + length - n, from_right) == 0;
 	tf_log(TF_LOG_INFO, "callback  %s", text);
 }
 
@@ -114,8 +119,7 @@ static int open_all(struct replay *replay, struct tf_error *error)
 	err = tf_script_load(replay->script, sides, replay->device->link, error);
 	if (err < 0)
 		return err;
-	if (!options->quiet)
-		tf_script_list(replay->script, list_callback, NULL);
+	tf_script_list(replay->script, list_callback, replay);
 	err = begin_capture(replay, error);
 	if (err < 0)
 		return err;
@@ -138,6 +142,22 @@ static void print_table(struct replay *replay)
 	tf_tally_add(&tally, replay->pipeline);
 	tf_tally_print(&tally, 1);
 	tf_tally_clear(&tally);
+}
+
+/* What the table does not say in words. */
+static void last_lines(const struct replay *replay, const struct tf_stats *stats)
+{
+	const struct tf_direction *left = &stats->direction[TF_LEFT], *right = &stats->direction[TF_RIGHT];
+	unsigned long long failed = left->errors.packets + right->errors.packets;
+
+	if (failed > 0)
+		tf_log(TF_LOG_WARNING, "a callback failed on %llu of %llu packets, which were %s (--on-error)", failed,
+		       (unsigned long long)(left->in.packets + right->in.packets),
+		       replay->options->on_error == TF_VERDICT_FORWARD ? "forwarded" : "dropped");
+	if (replay->wants_right && left->in.packets > 0 && right->in.packets == 0)
+		tf_log(TF_LOG_WARNING,
+		       "no packet came from the right, for which there is a callback: --left-net NETWORK says whose "
+		       "packets come from the left, and all others come from the right");
 }
 
 /* Every packet through the script, then the time that held packets need. The exit status. */
@@ -179,6 +199,7 @@ static int run(struct replay *replay)
 		       (unsigned long long)tf_pcap_unseen(replay->device), TF_PACKET_MAX);
 	if (!replay->options->quiet)
 		print_table(replay);
+	last_lines(replay, tf_pipeline_stats(replay->pipeline));
 	return status;
 }
 

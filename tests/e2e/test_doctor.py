@@ -55,7 +55,7 @@ def test_root(place):
 
 @pytest.mark.parametrize("command", ["doctor", "lab"])
 @pytest.mark.parametrize("node, words", [
-    ("600", ["/dev/net/tun", "mode 0600", "sudo chmod 0666 /dev/net/tun"]),
+    ("600", ["/dev/net/tun", "mode 0600", "start the program with sudo", "sudo chmod 0666 /dev/net/tun"]),
     ("none", ["/dev/net/tun", "sudo modprobe tun", "sudo mknod -m 0666 /dev/net/tun c 10 200"]),
 ])
 def test_the_node(place, command, node, words):

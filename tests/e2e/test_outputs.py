@@ -67,3 +67,32 @@ def test_standard_output_that_takes_nothing(files, words, to):
                           env=files.environment(), capture_output=True, text=True, timeout=harness.DEADLINE)
     assert done.returncode == 3, done.stderr
     assert "tunfilter: error: standard output" in done.stderr, done.stderr
+
+
+RIGHT_ONLY = """local tf = require "tunfilter"
+tf.on_packet{ "udp", from = tf.right, function() end }
+"""
+
+
+def test_a_replay_without_packets_from_the_right_says_so_where_a_callback_wants_them(files):
+    script = files.script(RIGHT_ONLY)
+    for words, said in ([], 1), (["-q"], 1), (["--left-net", "10.0.0.2"], 0):
+        done = harness.run(files, "replay", script, "in.pcap", *words)
+        assert done.stderr.count("no packet came from the right") == said, done.stderr
+    assert "no packet came" not in harness.run(files, "replay", "rules.lua", "in.pcap").stderr
+
+
+@pytest.mark.parametrize("then", ["drop", "forward"])
+def test_a_replay_whose_callback_fails_says_so_at_the_end(files, then):
+    script = files.script("local tf = require 'tunfilter'\ntf.on_packet(function() error 'no' end)\n")
+    done = harness.run(files, "replay", script, "in.pcap", "--on-error", then)
+    assert done.returncode == 0
+    words = {"drop": "dropped", "forward": "forwarded"}[then]
+    assert done.stderr.endswith("warning: a callback failed on 1 of 1 packets, which were %s (--on-error)\n" % words)
+
+
+def test_a_lab_whose_right_command_never_listens_says_that_it_goes_on(files):
+    done = harness.run(files, "lab", "rules.lua", "--on-right", "exec sleep 100", "--", "true")
+    assert done.returncode == 0 and "warning: nothing listens on the right after 3 s: going on" in done.stderr, done.stderr
+    done = harness.run(files, "lab", "rules.lua", "--", "true")
+    assert "nothing listens" not in done.stderr
