@@ -313,7 +313,10 @@ static int explain(const char *text, uint8_t link, const char *reason, int slow,
 		if (iscntrl((unsigned char)*c))
 			*c = '?';
 	draw(text, span, picture, sizeof(picture));
-	return tf_error_set(error, TF_ESCRIPT, "bad expression: %s\n%s", words, picture);
+	return tf_error_set(error, TF_ESCRIPT, "bad expression: %s\n%s%s", words, picture,
+			    strncmp(reason, "unknown host", 12) != 0 ? "" :
+			    "\n\thosts are those of /etc/hosts, and in a lab left and right; name servers are asked under "
+			    "--unsafe only");
 }
 
 static int create(struct tf_expression **out, const char *text, struct tf_error *error)

@@ -39,7 +39,16 @@ int tf_files_read(char **text, size_t *size, const char *path, struct tf_error *
 	const char *kept = tf_kept_find(path, size);
 	struct stat found;
 	FILE *file = NULL;
+	char longer[1024];
 
+	if (stat(path, &found) < 0 && errno == ENOENT) {
+		int there;
+
+		snprintf(longer, sizeof(longer), "%s.lua", path);
+		there = stat(longer, &found) == 0;
+		return tf_error_set(error, TF_ESCRIPT, "%s: %s%s%s%s", path, strerror(ENOENT),
+				    there ? " (did you mean " : "", there ? longer : "", there ? "?)" : "");
+	}
 	if (kept != NULL) {
 		*text = malloc(*size ? *size : 1);
 		if (*text == NULL)

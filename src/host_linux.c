@@ -223,7 +223,8 @@ _Noreturn void tf_host_exec(const struct tf_beside *beside, int side, int netns,
 	execvp(argv[0], argv);
 	/* A folder of PATH that may not be searched hides "not found". */
 	missing = errno == ENOENT || !strchr(argv[0], '/');
-	tf_log(TF_LOG_ERROR, "%s: cannot run %s: %s", name, argv[0],
-	       missing ? "not found" : strerror(errno));
+	tf_log(TF_LOG_ERROR, "%s: cannot run %s: %s%s", name, argv[0], missing ? "not found" : strerror(errno),
+	       missing && strchr(argv[0], ' ') ? "; without quotes it is a command and its words, and sh -c \"...\" is a line of the shell's"
+					       : "");
 	_exit(missing ? 127 : 126);
 }

@@ -170,7 +170,8 @@ void tf_report_error(struct tf_script *script, const char *msg, const struct tf_
 		 (int) place_length(msg), msg);
 	report->last = now;
 	if (packet == NULL) {
-		tf_log(TF_LOG_ERROR, "%s%s%s", msg, report->traceback, hint);
+		tf_log(TF_LOG_ERROR, "%s%s%s%s", msg, report->traceback, hint,
+		       script->doing != NULL && strcmp(script->doing, "step") == 0 ? "\n\tin a timer's function" : "");
 		return;
 	}
 	tf_packet_describe(packet, line, sizeof(line));

@@ -8,7 +8,7 @@
 --- Changes need no verdict: whatever the callbacks left in it is what is forwarded. Length fields and checksums follow,
 --- unless `raw` is set; a checksum that was wrong before stays wrong. A name that is no member is an error.
 ---
---- `#pkt` is `pkt.len`; `tostring(pkt)` is one line, as tcpdump prints it, and `..` takes it.
+--- `#pkt` is `pkt.len`; `tostring(pkt)` is one line, as tcpdump prints it (of what TCP and UDP carry, its length), and `..` takes it.
 ---
 ---```lua
 ---local tf = require "tunfilter"

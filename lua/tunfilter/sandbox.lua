@@ -73,8 +73,13 @@ local function load_text(text, chunk_name, env)
    return chunk and setfenv(chunk, env), message
 end
 
+-- What captures begin with: pcapng, and pcap of both byte orders.
+local captures = { ["\n\r\r\n"] = true, ["\xa1\xb2\xc3\xd4"] = true, ["\xd4\xc3\xb2\xa1"] = true,
+                   ["\xa1\xb2\x3c\x4d"] = true, ["\x4d\x3c\xb2\xa1"] = true }
+
 -- A file of the script's: its chunk, or nil and a message for people.
 local function load_file(text, path, env)
+   if captures[text:sub(1, 4)] then return nil, path .. ": it is a capture, not a script; the script comes first" end
    local chunk, message = load_text(without_shebang(text), "@" .. path, env)
    if not chunk then return nil, real_require "tunfilter.syntax"(message, text) end
    return chunk

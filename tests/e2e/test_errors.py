@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from scapy.all import IP, UDP, Raw
 
+import captures
 import harness
 import wire
 
@@ -319,3 +320,23 @@ def test_two_hosts_with_one_address_are_warned_of(place):
         assert done.returncode == 0 and done.stderr.count("warning: left and right both have the address 10.") == 1, done.stderr
     done = harness.run(place, "lab", script, "--", "true")
     assert "warning" not in done.stderr
+
+
+@pytest.mark.parametrize(["words", "text", "status", "message"], [
+    (["check"], "\n\r\r\n\x1c\0\0\0", 1, "rules.lua: it is a capture, not a script; the script comes first\n"),
+    (["check"], HEADER + "tf.on_packet('host right', function() end)\n", 1,
+     "unknown host 'right'\n   host right\n        ^~~~~\n\thosts are those of /etc/hosts, and in a lab left and right;"),
+    (["lab", "--", "ping -c 1 right"], "", 127, "left: cannot run ping -c 1 right: not found; without quotes it is a command"),
+    (["lab", "--", "true"], "", 1, "rules: No such file or directory (did you mean rules.lua?)\n"),
+])
+def test_what_to_do_instead(place, words, text, status, message):
+    place.script(text, "rules.lua")
+    done = harness.run(place, words[0], "rules" if words[-1] == "true" else "rules.lua", "-q", *words[1:])
+    assert done.returncode == status and message in done.stderr, done.stderr
+
+
+def test_an_error_in_a_timer_says_so(place):
+    place.script(HEADER + "tf.after(0, function() error 'late' end)\n", "rules.lua")
+    captures.write(place.path / "in.pcap", [datagram(1)])
+    done = harness.run(place, "replay", "rules.lua", "in.pcap", "-q")
+    assert re.search(r"error: rules\.lua:2: late\n(\t.*\n)?\tin a timer's function\n", done.stderr), done.stderr

@@ -447,7 +447,7 @@ class TestOutput:
         done = subprocess.run([place.program, "replay", PASS, source, "-"], stdout=writer, stderr=subprocess.PIPE,
                               text=True, check=False, env=place.environment())
         os.close(writer)
-        assert done.returncode == SYSTEM and done.stderr.count("- cannot be written: broken pipe") == 1
+        assert done.returncode == SYSTEM and done.stderr.count("standard output cannot be written: broken pipe") == 1
 
     def test_not_over_the_input(self, place, source):
         before = source.read_bytes()
