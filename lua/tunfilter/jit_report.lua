@@ -126,8 +126,12 @@ local function of_call(where)
    return of_line(line_text(where)) or "a function that is not compiled is called there"
 end
 
-local function of_abort(code, info, where)
+-- library: it is not the script's own line that was given up.
+local function of_abort(code, info, where, library)
    local message = type(code) == "number" and messages[code] or tostring(code)
+   if library and (message:find "bytecode" or message:find "FastFunc") then
+      return "what it calls there does work that is not compiled"
+   end
    if message:find "bytecode" then return of_bytecode(info, line_text(where)) end
    if message:find "FastFunc" or message:find "C function" then
       local name = names[info]
@@ -176,7 +180,7 @@ local function on_trace(what, number, func, pc, code, info)
    if what == "start" then
       place, beginning = nil, place_of(func, pc)
    elseif what == "abort" and place then
-      local reason = of_abort(code, info, place)
+      local reason = of_abort(code, info, place, not place_of(func, pc))
       if reason ~= loop then
          add_reason(place, reason)
       elseif beginning or place_of(func, pc) then -- the library's loops are left at the end of each batch
