@@ -301,7 +301,10 @@ static int explain(const char *text, uint8_t link, const char *reason, int slow,
 		snprintf(words, sizeof(words), "no packet on a device that carries %s can match it",
 			 link == TF_LINK_ETHERNET ? "Ethernet frames" : "IP packets");
 	} else {
-		snprintf(words, sizeof(words), "%s", reason);
+		snprintf(words, sizeof(words), "%s%s", reason,
+			 strncmp(reason, "unknown host", 12) == 0 ? " (of those in /etc/hosts, and of left and right in a lab; only "
+								    "--unsafe asks name servers)"
+								  : "");
 		if (!find_quoted(text, span.first + span.len, reason, &quoted)) {
 			span = quoted;
 			found = 1;
@@ -313,10 +316,7 @@ static int explain(const char *text, uint8_t link, const char *reason, int slow,
 		if (iscntrl((unsigned char)*c))
 			*c = '?';
 	draw(text, span, picture, sizeof(picture));
-	return tf_error_set(error, TF_ESCRIPT, "bad expression: %s\n%s%s", words, picture,
-			    strncmp(reason, "unknown host", 12) != 0 ? "" :
-			    "\n\thosts are those of /etc/hosts, and in a lab left and right; name servers are asked under "
-			    "--unsafe only");
+	return tf_error_set(error, TF_ESCRIPT, "bad expression: %s\n%s", words, picture);
 }
 
 static int create(struct tf_expression **out, const char *text, struct tf_error *error)

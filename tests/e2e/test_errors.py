@@ -325,7 +325,7 @@ def test_two_hosts_with_one_address_are_warned_of(place):
 @pytest.mark.parametrize(["words", "text", "status", "message"], [
     (["check"], "\n\r\r\n\x1c\0\0\0", 1, "rules.lua: it is a capture, not a script; the script comes first\n"),
     (["check"], HEADER + "tf.on_packet('host right', function() end)\n", 1,
-     "unknown host 'right'\n   host right\n        ^~~~~\n\thosts are those of /etc/hosts, and in a lab left and right;"),
+     "unknown host 'right' (of those in /etc/hosts, and of left and right in a lab; only --unsafe asks name servers)\n"),
     (["lab", "--", "ping -c 1 right"], "", 127, "left: cannot run ping -c 1 right: not found; without quotes it is a command"),
     (["lab", "--", "true"], "", 1, "rules: No such file or directory (did you mean rules.lua?)\n"),
 ])
