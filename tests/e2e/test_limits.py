@@ -73,7 +73,8 @@ def test_a_scenario_that_never_ends(place, loop):
     assert done.returncode == 1
     assert done.stdout.splitlines() == ["TAP version 13", "1..2", "ok 1 - one", "Bail out! A script " + reason]
     assert "%s: scenario 'loop' %s" % (scenarios, reason) in done.stderr, done.stderr
-    assert "was last seen at %s:5\n" % scenarios in done.stderr, done.stderr
+    if loop == "while true do end":  # of others it may be in the library
+        assert "was last seen at %s:5\n" % scenarios in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("limit", ["0", "1000"])
