@@ -190,7 +190,7 @@ def test_it_builds_and_builds_again_only_what_changed(place, tmp_path):
 
 
 def test_bad_options():
-    for options, status, text in ((["--help"], 0, "three things"), (["--nonsense"], 2, "scripts/demo [options]"),
+    for options, status, text in ((["--help"], 0, "three things"), (["--nonsense"], 2, "scripts/demo: what is --nonsense?"),
                                   (["--build"], 2, "needs a value")):
         done = subprocess.run([harness.ROOT / "scripts/demo", *options], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
