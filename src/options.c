@@ -322,8 +322,6 @@ static int read_option(struct tf_options *options, struct words *words, char **a
 	if (option == OPTIONS)
 		return tf_error_set(error, TF_EOPTION, "unknown option '%.200s'%s", word,
 				    hint(text, name, option_names));
-	if ((option == LEFT || option == RIGHT) && words->seen & 1 << option)
-		return tf_error_set(error, TF_EOPTION, "%s is given twice", name);
 	words->seen |= 1 << option;
 	if (!rules[option].value && value)
 		return tf_error_set(error, TF_EOPTION, "%s takes no value, as in '%.200s'", name,

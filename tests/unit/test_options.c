@@ -120,7 +120,7 @@ static void reads_options(void **state)
 	assert_int_equal(options.quiet, 0);
 	tf_options_free(&options);
 
-	take("-q --workers 64 --spin 1000000 rules.lua --stats=86400 --on-error=forward --on-error=drop --left "
+	take("-q --workers 64 --spin 1000000 rules.lua --stats=86400 --on-error=forward --on-error=drop --left tap --left "
 	     "tun");
 	assert_int_equal(options.quiet, 1);
 	assert_true(options.stats_seconds == 86400);
@@ -248,7 +248,6 @@ static void refuses(void **state)
 		{"check rules.lua -v", "--verbose is not an option of check, but of run"},
 		{"doctor -q", "--quiet is not an option of doctor, but of run"},
 		{"rules.lua -v -q", "--verbose and --quiet"},
-		{"rules.lua --left tap --left tun", "--left is given twice"},
 		{"rules.lua --left tap --right tun", "--left is a tap and --right a tun|same kind"},
 		{"lab rules.lua --left tun --right tap", "same kind"},
 		{"check rules.lua --left tun --right tap", "same kind"},
