@@ -189,7 +189,6 @@ MISSING = "is not there: TunTapOSX is not installed, or its extension is not loa
 HELD = "another program holds %(at)s/tun0: end it, or choose another name"
 NO_FREE = "no free tun device is left (tun0 to tun15): "
 ERRORS = [
-    (["--left", "tun:tun0", "--right", "tun:tun0"], [], "right device: " + HELD),
     (["--left", "tun:tun0"], ["--fail", "tun0=EBUSY"], "left device: " + HELD),
     ([], ["--nodes", "1"], "right device: " + NO_FREE + HELD),
     ([], ["--nodes", "0"], "left device: " + NO_FREE + "%(at)s/tun0 " + MISSING),
