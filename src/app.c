@@ -6,6 +6,7 @@
 
 #include "address.h"
 #include "capture_write.h"
+#include "exchange.h"
 #include "handover.h"
 #include "interrupt.h"
 #include "log.h"
@@ -45,6 +46,7 @@ struct tf_app {
 	const struct tf_options *options;
 	struct seat *seats; /* count of them */
 	unsigned count;
+	struct tf_exchange *exchange; /* NULL with one worker */
 	struct tf_capture *capture; /* NULL without --capture */
 	int capture_file;	    /* -1: none */
 	int handing;		    /* a next life takes over */
@@ -296,6 +298,7 @@ static int make_worker(struct seat *seat, struct tf_error *error)
 		.device = {seat->device[TF_LEFT], seat->device[TF_RIGHT]},
 		.gone = on_gone,
 		.arg = seat,
+		.exchange = seat->app->exchange,
 		.stats = tf_life_stats(seat->app->life, seat->options.worker),
 	};
 	int plain = tf_life_role(seat->app->life) == TF_ROLE_PLAIN;
@@ -309,8 +312,11 @@ static int make_worker(struct seat *seat, struct tf_error *error)
 static int make_workers(struct tf_app *app, struct tf_error *error)
 {
 	int err = 0, next = tf_life_role(app->life) == TF_ROLE_NEXT;
+	struct tf_steer *steer = app->count > 1 ? tf_life_steer(app->life) : NULL;
 	size_t at = 0;
 
+	if (steer && tf_exchange_create(&app->exchange, steer, app->count) < 0)
+		return tf_error_set(error, UV_ENOMEM, "out of memory");
 	for (unsigned i = 0; i < app->count && err == 0; i++)
 		err = make_worker(&app->seats[i], error);
 	if (err < 0)
@@ -408,6 +414,8 @@ static void run(struct tf_app *app)
 static void close_workers(struct tf_app *app)
 {
 	tf_tally_clear(&app->tally); /* of a table that not all have told for */
+	for (unsigned i = 0; i < app->count && app->started; i++)
+		tf_worker_flush(app->seats[i].worker);
 	for (unsigned i = 0; i < app->count && app->started; i++) {
 		struct tf_worker *worker = app->seats[i].worker;
 
@@ -429,6 +437,7 @@ static void close_workers(struct tf_app *app)
 	close_handles(app);
 	for (unsigned i = 0; i < app->count; i++)
 		tf_worker_destroy(app->seats[i].worker);
+	tf_exchange_destroy(app->exchange);
 	tf_capture_stop(app->capture);
 	if (app->handing)
 		tf_life_saved(app->life);

@@ -218,7 +218,7 @@ static inline int edit_plain(struct tf_packet *packet, uint32_t offset, uint32_t
 		at += 2;
 	}
 	tf_put16(at, value);
-	packet->flags |= TF_EDITED | TF_CHANGED;
+	packet->flags |= ip4 || place < 4 ? TF_EDITED | TF_CHANGED | TF_MOVED : TF_EDITED | TF_CHANGED;
 	if (ip4)
 		adjust(ip4, change, 0);
 	if (fields && !(packet->flags & TF_PARTIAL))
@@ -240,6 +240,13 @@ static void prepare(struct tf_packet *packet, const struct write *write, uint32_
 	}
 }
 
+/* Whether the write may make the packet one of another flow: addresses, protocol, ports, an echo's identifier. */
+static inline int moves(const struct tf_packet *packet, const struct write *write)
+{
+	return overlaps(write, packet->network + (packet->headers & TF_HAS_IP4 ? 9 : 6),
+			packet->transport + (packet->headers & (TF_HAS_TCP | TF_HAS_UDP) ? 4 : 6));
+}
+
 static int edit(struct tf_packet *packet, const struct write *write)
 {
 	uint32_t ip4 = packet->network + 10, field = tf_checksum_offset(packet);
@@ -252,6 +259,8 @@ static int edit(struct tf_packet *packet, const struct write *write)
 		return 0;
 	packet->flags |= TF_EDITED | TF_CHANGED;
 	structure = restructures(packet, write);
+	if (structure || moves(packet, write))
+		packet->flags |= TF_MOVED;
 	if (packet->flags & (TF_CUT | TF_PARTIAL | TF_VALID))
 		prepare(packet, write, field, raw || structure);
 	if (packet->flags & TF_PARTIAL)

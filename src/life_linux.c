@@ -168,6 +168,11 @@ struct tf_handover *tf_life_handover(struct tf_life *life)
 	return &life->shared->handover;
 }
 
+struct tf_steer *tf_life_steer(struct tf_life *life)
+{
+	return &life->shared->steer;
+}
+
 uint64_t *tf_life_capture(struct tf_life *life)
 {
 	return &life->shared->capture;

@@ -83,7 +83,8 @@ enum {
 	TF_CUT = 8,	/* the bytes from payload on lie at tail still, not at data + payload */
 	TF_PARTIAL = 16, /* nobody has computed the TCP or UDP checksum yet: its field means nothing */
 	TF_VALID = 32,	/* the system vouches for the transport checksum, which is there */
-	TF_CHANGED = 64 /* edited since choose.h looked at it */
+	TF_CHANGED = 64, /* edited since choose.h looked at it */
+	TF_MOVED = 128	/* its addresses, ports or what is between them may not be those that were read */
 };
 
 /*
@@ -129,7 +130,7 @@ struct tf_packet {
 	uint8_t link;       /* TF_LINK_… */
 	uint8_t from;       /* side it was read from */
 	uint8_t verdict;    /* TF_VERDICT_… */
-	uint8_t flags;      /* TF_RAW, TF_EDITED, TF_FAILED, TF_CUT, TF_PARTIAL, TF_VALID, TF_CHANGED */
+	uint8_t flags;      /* TF_RAW, TF_EDITED, TF_FAILED, TF_CUT, TF_PARTIAL, TF_VALID, TF_CHANGED, TF_MOVED */
 	uint8_t prefix;     /* a capture's bytes before data, in the headroom, that scripts do not see */
 	uint16_t interface; /* a capture's interface that it was read from */
 	uint16_t linktype;  /* 1 + the capture's LINKTYPE_… of it; 0 for what comes from no capture */

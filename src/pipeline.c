@@ -16,6 +16,7 @@
 struct tf_pipeline {
 	struct tf_pipeline_config config;
 	struct tf_batch *batch;
+	struct tf_away *away;	/* NULL without other workers */
 	struct tf_trace *trace; /* NULL unless verbose */
 	struct tf_kept *kept;	/* NULL without a capture */
 	struct tf_hold *hold;
@@ -51,6 +52,8 @@ int tf_pipeline_create(struct tf_pipeline **out, const struct tf_pipeline_config
 	if (pipeline->out[0] == NULL || pipeline->out[1] == NULL || pipeline->hold == NULL ||
 	    pipeline->released == NULL ||
 	    (config->capture != NULL && (pipeline->kept = tf_kept_create()) == NULL) ||
+	    (config->exchange != NULL &&
+	     (pipeline->away = tf_away_create(config->exchange, config->worker, most)) == NULL) ||
 	    (config->verbose && tf_trace_create(&pipeline->trace, most) != 0))
 		goto fail;
 	*out = pipeline;
@@ -65,6 +68,7 @@ void tf_pipeline_destroy(struct tf_pipeline *pipeline)
 {
 	if (pipeline == NULL)
 		return;
+	tf_away_destroy(pipeline->away);
 	tf_trace_destroy(pipeline->trace);
 	tf_kept_free(pipeline->kept);
 	tf_outbox_destroy(pipeline->released);
@@ -91,6 +95,8 @@ static void add(struct tf_count *count, const struct tf_packet *packet)
 
 static void to_side(struct tf_pipeline *pipeline, int side, struct tf_packet *packet)
 {
+	if (pipeline->away && packet->flags & TF_MOVED)
+		tf_away_enter(pipeline->away, packet, pipeline->clock);
 	if (pipeline->config.device[TF_LEFT] == pipeline->config.device[TF_RIGHT])
 		side = TF_RIGHT;
 	pipeline->out[side][pipeline->out_count[side]++] = packet;
@@ -188,6 +194,10 @@ static void sends_before(struct tf_pipeline *pipeline, const struct tf_outbox *o
 		releases_at(pipeline, entry->packet.clock);
 		add(&pipeline->stats->direction[!entry->side].sent, &entry->packet);
 		set_stamp(pipeline, &entry->packet);
+		if (pipeline->away) { /* what answers it is for this script */
+			tf_parse(&entry->packet);
+			entry->packet.flags |= TF_MOVED;
+		}
 		if (pipeline->trace)
 			tf_trace_sent(pipeline->trace, &entry->packet, entry->side);
 		if (entry->packet.verdict == TF_VERDICT_HOLD) {
@@ -276,7 +286,7 @@ static void set_time(struct tf_pipeline *pipeline, struct tf_batch *batch)
 	tf_script_epoch(pipeline->config.script, pipeline->epoch);
 }
 
-static void process(struct tf_pipeline *pipeline, struct tf_batch *batch)
+static void process(struct tf_pipeline *pipeline, struct tf_batch *batch, int parsed)
 {
 	set_time(pipeline, batch);
 	for (uint32_t i = 0; i < batch->count; i++) {
@@ -284,7 +294,7 @@ static void process(struct tf_pipeline *pipeline, struct tf_batch *batch)
 		struct tf_direction *direction = &pipeline->stats->direction[packet->from];
 
 		packet->number = ++pipeline->stats->number;
-		if (!(packet->flags & (TF_CUT | TF_PARTIAL))) /* those have been */
+		if (!parsed && !(packet->flags & (TF_CUT | TF_PARTIAL))) /* those have been */
 			tf_parse(packet);
 		add(&direction->in, packet);
 		if (packet->malformed)
@@ -307,17 +317,41 @@ static void process(struct tf_pipeline *pipeline, struct tf_batch *batch)
 	pipeline->stats->callback_errors = pipeline->errors_before + tf_script_errors(pipeline->config.script);
 }
 
+/* Behind our own packets, as those of a flow that has just become another worker's may be among them. */
+static void send_away(struct tf_pipeline *pipeline)
+{
+	uint64_t lost[2] = { 0, 0 };
+
+	tf_away_send(pipeline->away, lost);
+	for (int side = TF_LEFT; side <= TF_RIGHT; side++)
+		pipeline->stats->direction[side].crowded += lost[side];
+}
+
 int tf_pipeline_pump(struct tf_pipeline *pipeline, int side)
 {
 	struct tf_device *device = pipeline->config.device[side];
-	int count;
+	int count, parsed = 0;
 
 	tf_batch_reset(pipeline->batch, (uint8_t) side, device->link);
 	count = tf_device_read(device, pipeline->batch);
 	pipeline->stats->direction[side].waiting = (struct tf_count){ device->more, device->more_bytes };
+	if (pipeline->away)
+		parsed = tf_away_take(pipeline->away, pipeline->batch, pipeline->clock);
 	if (pipeline->batch->count > 0)
-		process(pipeline, pipeline->batch);
+		process(pipeline, pipeline->batch, parsed);
+	if (parsed)
+		send_away(pipeline);
 	return count;
+}
+
+void tf_pipeline_collect(struct tf_pipeline *pipeline)
+{
+	struct tf_batch *batch;
+
+	for (int i = 0; i < TF_EXCHANGE_BATCHES && pipeline->away && (batch = tf_away_next(pipeline->away)); i++) {
+		process(pipeline, batch, 1);
+		tf_away_done(pipeline->away);
+	}
 }
 
 /*
@@ -333,6 +367,7 @@ static void on_ready(struct tf_device *device, int status, void *arg)
 		device_gone(pipeline, side, status);
 		return;
 	}
+	tf_pipeline_collect(pipeline); /* what another worker has read of a flow came before what waits now */
 	count = tf_pipeline_pump(pipeline, side);
 	if (count < 0 && count != TF_ENOTREADY)
 		device_gone(pipeline, side, count);

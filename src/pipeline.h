@@ -9,6 +9,7 @@
 
 #include "capture.h"
 #include "device.h"
+#include "exchange.h"
 #include "script.h"
 #include "stats.h"
 
@@ -25,6 +26,8 @@ struct tf_pipeline_config {
 	int verbose;		     /* a line a packet on standard error */
 	struct tf_capture *capture;  /* the caller's, or NULL */
 	int offline;		     /* packets come with their own time, which is the run's clock */
+	struct tf_exchange *exchange; /* the caller's, with the other workers, or NULL */
+	unsigned int worker;	      /* its number there */
 	tf_pipeline_gone_cb gone;
 	void *arg; /* for gone */
 	struct tf_stats *stats; /* the caller's, counted on from what is there; or NULL: its own */
@@ -50,6 +53,9 @@ void tf_pipeline_drain(struct tf_pipeline *pipeline, int (*stop)(void));
 
 /* At the end of a run: the packets that are held still are lost. */
 void tf_pipeline_give_up(struct tf_pipeline *pipeline);
+
+/* Takes what other workers have handed over through the script, and writes what it decided. */
+void tf_pipeline_collect(struct tf_pipeline *pipeline);
 
 /* Watches both devices on the loop. 0 or a code. */
 int tf_pipeline_start(struct tf_pipeline *pipeline, uv_loop_t *loop);

@@ -139,6 +139,7 @@ void tf_stats_add(struct tf_stats *sum, const struct tf_stats *one)
 		to->invalid += from->invalid;
 		to->lost += from->lost;
 		to->kernel_dropped += from->kernel_dropped;
+		to->crowded += from->crowded;
 	}
 	sum->callback_errors += one->callback_errors;
 	if (sum->started == 0 || one->started < sum->started)
@@ -181,7 +182,8 @@ size_t tf_stats_table(const struct tf_stats *stats, const char *left, const char
 			add_counts(&table, rows[i].name, stats, rows[i].offset);
 	add_packets(&table, "invalid", there->invalid, back->invalid);
 	add_packets(&table, "lost", there->lost, back->lost);
-	add_packets(&table, "kernel-dropped", there->kernel_dropped, back->kernel_dropped);
+	add_packets(&table, "kernel-dropped", there->kernel_dropped + there->crowded,
+		    back->kernel_dropped + back->crowded);
 	if (elapsed > 0)
 		add_rates(&table, stats, elapsed);
 	if (stats->callback_errors > 0)

@@ -27,6 +27,7 @@ struct tf_direction {
 	uint64_t invalid;	     /* of those to be written to the far side: refused before the write */
 	uint64_t lost;		     /* likewise: the far device was down, full, or failed; or held still at the end */
 	uint64_t kernel_dropped;     /* by the system before we could read them */
+	uint64_t crowded;	     /* read, but the worker that they were for had no room (exchange.h) */
 };
 
 struct tf_stats {

@@ -15,6 +15,7 @@
 #include "stats.h"
 
 struct tf_life;
+struct tf_steer;
 struct tf_script;
 
 /* What a life is for. */
@@ -65,6 +66,9 @@ struct tf_stats *tf_life_stats(struct tf_life *life, unsigned int i);
 
 /* Where what passes to the next life is written, or was; handover.h. NULL where there is no next one. */
 struct tf_handover *tf_life_handover(struct tf_life *life);
+
+/* The table of flows that workers share, of the whole run; steer.h. NULL where there is one worker only. */
+struct tf_steer *tf_life_steer(struct tf_life *life);
 
 /* Of the file of --capture: how long it is, as far as it is whole; see capture.h. NULL: nobody goes on after us. */
 uint64_t *tf_life_capture(struct tf_life *life);

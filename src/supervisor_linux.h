@@ -7,6 +7,7 @@
 #include "files.h"
 #include "guard.h"
 #include "handover.h"
+#include "steer.h"
 #include "kept.h"
 #include "supervisor.h"
 
@@ -29,6 +30,7 @@ struct tf_shared {
 	struct tf_stats stats[TF_WORKERS_MAX];
 	uint64_t capture; /* see tf_life_capture */
 	_Atomic uint32_t lost; /* lines that nobody read (tf_log_live) */
+	struct tf_steer steer;
 	struct tf_handover handover;
 };
 

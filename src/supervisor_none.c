@@ -58,6 +58,12 @@ struct tf_handover *tf_life_handover(struct tf_life *life)
 	return NULL;
 }
 
+struct tf_steer *tf_life_steer(struct tf_life *life)
+{
+	(void)life;
+	return NULL;
+}
+
 uint64_t *tf_life_capture(struct tf_life *life)
 {
 	(void)life;

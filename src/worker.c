@@ -50,6 +50,8 @@ static void on_posted(uv_async_t *handle)
 	worker->jobs = NULL;
 	worker->last = &worker->jobs;
 	uv_mutex_unlock(&worker->mutex);
+	if (worker->pipeline)
+		tf_pipeline_collect(worker->pipeline);
 	for (; job != NULL; job = next) {
 		next = job->next; /* a job may be its poster's again once it has run */
 		job->run(worker, job);
@@ -88,6 +90,8 @@ int tf_worker_create(struct tf_worker **out, const struct tf_worker_config *conf
 	if (err < 0)
 		goto fail_handles;
 	worker->prepare.data = worker->posted.data = worker;
+	if (config->exchange)
+		tf_exchange_wake(config->exchange, config->options->worker, &worker->posted);
 	*out = worker;
 	return 0;
 
@@ -143,6 +147,8 @@ int tf_worker_start(struct tf_worker *worker, struct tf_capture *capture, struct
 		.script = worker->config.script,
 		.verbose = worker->config.options->verbose,
 		.capture = capture,
+		.exchange = worker->config.exchange,
+		.worker = worker->config.options->worker,
 		.gone = worker->config.gone,
 		.arg = worker->config.arg,
 		.stats = worker->config.stats,
@@ -192,12 +198,20 @@ void tf_worker_stop(struct tf_worker *worker)
 	uv_stop(&worker->loop);
 }
 
-void tf_worker_finish(struct tf_worker *worker, uint32_t limits)
+void tf_worker_flush(struct tf_worker *worker)
 {
 	if (!worker->pipeline)
 		return;
 	tf_script_here(worker->config.script);
 	tf_pipeline_finish(worker->pipeline);
+}
+
+void tf_worker_finish(struct tf_worker *worker, uint32_t limits)
+{
+	if (!worker->pipeline)
+		return;
+	tf_script_here(worker->config.script);
+	tf_pipeline_collect(worker->pipeline);
 	tf_script_stop(worker->config.script, limits);
 	tf_pipeline_tick(worker->pipeline); /* what on_stop sent */
 }

@@ -22,6 +22,7 @@ struct tf_worker_config {
 		*script; /* created, not loaded; the worker's from now on, also if it fails */
 	tf_pipeline_gone_cb gone; /* on the worker's thread */
 	void *arg;		  /* for gone */
+	struct tf_exchange *exchange; /* with the other workers, or NULL; the caller's, until destroy */
 	struct tf_stats *stats;	  /* where to count, or NULL; see pipeline.h */
 };
 
@@ -64,6 +65,9 @@ void tf_worker_post(struct tf_worker *worker, struct tf_worker_job *job);
 
 /* Ends tf_worker_run after this turn: on the worker's thread, as by a job. */
 void tf_worker_stop(struct tf_worker *worker);
+
+/* After run: what the devices have read and not given goes through the script, or to the other workers. */
+void tf_worker_flush(struct tf_worker *worker);
 
 /* After start and run, also if they failed: what was read already, then on_stop. */
 void tf_worker_finish(struct tf_worker *worker, uint32_t limits);

@@ -225,7 +225,7 @@ static void raw_changes_only_the_bytes(void **state)
 	assert_int_equal(tf_packet_put(&p, 22, 2, 99), 0);
 	assert_int_equal(tf_packet_put(&p, 16, 4, 99), 0);
 	assert_int_equal(tf_packet_put(&p, 8, 1, 9), 0);
-	assert_int_equal(p.flags, TF_RAW | TF_EDITED | TF_CHANGED);
+	assert_int_equal(p.flags, TF_RAW | TF_EDITED | TF_CHANGED | TF_MOVED);
 	assert_int_equal(tf_packet_set_payload(&p, (const uint8_t *)"twenty bytes, exactly", 20),
 			 0);
 	assert_int_equal(p.len, 60);

@@ -457,7 +457,7 @@ static void valid_until_written(void **state)
 		tf_packet_put(&packet, large.transport, 2, 99);
 		tf_packet_put(&packet, large.network + 8, 1, 9);
 		tf_packet_put(&packet, large.header + 1, 4, 99);
-		assert_int_equal(packet.flags, TF_VALID | TF_EDITED | TF_CHANGED);
+		assert_int_equal(packet.flags, TF_VALID | TF_EDITED | TF_CHANGED | TF_MOVED);
 		assert_int_equal(tf_checksum_tcp_right(&packet), 1);
 		if (way == 0)
 			tf_packet_put(&packet, large.transport + 16, 2, 1);
