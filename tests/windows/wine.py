@@ -5,6 +5,7 @@ folder of its own there, made once and never shared with a person's; it has no d
 """
 
 import atexit
+import contextlib
 import fcntl
 import functools
 import os
@@ -24,6 +25,7 @@ import harness  # noqa: E402
 BUILD = Path(os.environ.get("TF_WINDOWS", harness.ROOT / "build/cross/windows/program"))
 FOLDERS = os.environ.get("PATH", "") + ":/usr/lib/wine"
 WINE = shutil.which("wine64", path=FOLDERS) or shutil.which("wine", path=FOLDERS) or "wine64"
+SERVER = shutil.which("wineserver64", path=FOLDERS) or shutil.which("wineserver", path=FOLDERS)
 PREFIX = BUILD / "wine"
 
 OVERRIDES = "mscoree,mshtml="  # what wine would offer to fetch
@@ -57,12 +59,17 @@ def prepare():
 
 
 def let_sleep(shell):
+    """Ends wine, and waits until it has ended: what begins meanwhile is ended with it, with status 0 and no output."""
     shell.stdin.close()
     try:
         shell.wait(20)
     except subprocess.TimeoutExpired:
         shell.kill()
         shell.wait()
+    if SERVER:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run([SERVER, "-w"], env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL, check=False, timeout=30)
 
 
 class Folder(harness.Place):
