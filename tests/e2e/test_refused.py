@@ -10,8 +10,8 @@ import pytest
 
 import harness
 
-if not shutil.which("gcc") or harness.SANITIZED:
-    pytest.skip("a sanitizer has its own allocator" if harness.SANITIZED else "no compiler", allow_module_level=True)
+pytestmark = pytest.mark.skipif(not shutil.which("gcc") or bool(harness.SANITIZED),
+                                reason="needs gcc, and no sanitizer with an allocator of its own")
 
 ALL = bool(os.environ.get("TUNFILTER_REFUSE_ALL"))  # every request, not some
 SYSTEM = 3
