@@ -21,7 +21,7 @@
 ---@field names tunfilter.NamesMaker Sets of domain names.
 ---@field args table<string, string> What `--set KEY=VALUE` gave on the command line.
 ---@field flow tunfilter.Flows The script's table of a packet's connection: `tf.flow(pkt)`.
----@field worker integer Which worker the script runs in, from 1: with `--workers N` there are N, each with a script of its own that shares nothing with the others', and both directions of a flow come to the same one.
+---@field worker integer Which worker the script runs in, from 1: with `--workers N` there are N, each with a script of its own that shares nothing with the others', and both directions of a flow come to the same one, also of a flow whose addresses or ports the script changes.
 ---@field keep table<string, any> A table of plain values that lives through a reload of the script.
 local tf = {}
 
