@@ -34,7 +34,10 @@ def test_misuse(folder, case, said):
 
 
 def test_a_thousand_opens_and_closes_leave_nothing(folder):
-    done = wine.run(folder, "1000", program=TOOLS / "reopen.exe")
-    assert done.returncode == 0, done
+    for _ in range(3):  # on a busy machine what a program prints as it ends is sometimes lost under wine
+        done = wine.run(folder, "1000", program=TOOLS / "reopen.exe")
+        assert done.returncode == 0, done
+        if done.stdout:
+            break
     before, after, packets = map(int, re.search(rb"handles (\d+) then (\d+), packets (\d+)", done.stdout).groups())
     assert after <= before and packets == 1000, done.stdout
